@@ -1,0 +1,154 @@
+"""What every way in shares: check by contract, produce to Kafka, and answer only when Kafka has acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from plimsoll.contracts import Contract, Decoder, InvalidEvent
+
+log = logging.getLogger(__name__)
+DELIVERY_TIMEOUT_MS = 10_000
+METADATA_TIMEOUT_MS = 3_000
+Normalise = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+class BrokerUnavailable(Exception):
+    """Kafka did not acknowledge in time. The sender keeps the event and tries again later."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why one event of a request was refused; `index` is its place in the list."""
+
+    index: int
+    code: str
+    field: str | None
+    reason: str
+
+
+class Gateway:
+    """Produces checked events. One per process; `start` before use, `close` at the end."""
+
+    def __init__(self, bootstrap_servers: str, contracts: Mapping[str, Contract]) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._contracts = contracts
+        self._decoders = {topic: Decoder(contract) for topic, contract in contracts.items()}
+        self._producer: Any = None
+        # `send` blocks while the broker's metadata is unknown; one thread keeps that off the event loop, and
+        # keeps a device's events in their order.
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="kafka-send")
+
+    async def accept(self, topic: str, payloads: Sequence[Any], normalise: Normalise, tenant_id: str) -> list[Refusal]:
+        """Check each payload and produce the good ones; return the refusals once Kafka has acknowledged the rest.
+
+        Raises:
+            BrokerUnavailable: Kafka took none or only some; sending all again is harmless.
+        """
+        received_at = datetime.now(UTC)
+        messages: list[tuple[bytes, bytes]] = []
+        refusals: list[Refusal] = []
+        for index, payload in enumerate(payloads):
+            try:
+                messages.append(self.encode(topic, payload, normalise, tenant_id, received_at))
+            except InvalidEvent as error:
+                refusals.append(Refusal(index, error.code, error.field, error.reason))
+        if messages:
+            await self._produce(topic, messages)
+        return refusals
+
+    def encode(
+        self, topic: str, payload: Any, normalise: Normalise, tenant_id: str, received_at: datetime
+    ) -> tuple[bytes, bytes]:
+        """The Kafka key and value of one payload.
+
+        Raises:
+            InvalidEvent: the payload is no event of that topic.
+        """
+        if not isinstance(payload, Mapping):
+            raise InvalidEvent("invalid_field", "an event is a JSON object")
+        decoder = self._decoders[topic]
+        # The tenant is who sent it, never what the payload claims.
+        event = decoder.validate(normalise(payload) | {"tenant_id": tenant_id}, received_at)
+        value = decoder.encode(event)
+        if b"\\u0000" in value:
+            raise InvalidEvent("nul_character", "text holds a NUL character, which no table can store")
+        return str(getattr(event.values, self._contracts[topic].key)).encode(), value
+
+    async def _produce(self, topic: str, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        loop = asyncio.get_running_loop()
+        acknowledged: asyncio.Future[None] = loop.create_future()
+        await loop.run_in_executor(self._sender, self._send, topic, messages, loop, acknowledged)
+        await acknowledged
+
+    def _send(
+        self,
+        topic: str,
+        messages: Sequence[tuple[bytes, bytes]],
+        loop: asyncio.AbstractEventLoop,
+        acknowledged: asyncio.Future[None],
+    ) -> None:
+        from kafka.errors import KafkaError
+
+        waiting = _Acknowledgements(len(messages), loop, acknowledged)
+        try:
+            producer = self._connected()
+            for key, value in messages:
+                future = producer.send(topic, key=key, value=value)
+                future.add_callback(waiting.one_done)
+                future.add_errback(waiting.failed)
+        except KafkaError as error:
+            waiting.failed(error)
+
+    def _connected(self) -> Any:
+        if self._producer is None:
+            from kafka import KafkaProducer
+
+            self._producer = KafkaProducer(
+                bootstrap_servers=self._bootstrap_servers,
+                client_id="plimsoll-gateway",
+                acks="all",
+                linger_ms=2,
+                max_block_ms=METADATA_TIMEOUT_MS,
+                request_timeout_ms=5_000,
+                delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
+                bootstrap_timeout_ms=METADATA_TIMEOUT_MS,
+            )
+        return self._producer
+
+    async def close(self) -> None:
+        """Flush and close the producer."""
+        if self._producer is not None:
+            await asyncio.get_running_loop().run_in_executor(self._sender, self._producer.close, 5)
+        self._sender.shutdown(wait=True)
+
+
+class _Acknowledgements:
+    """Counts Kafka's acknowledgements on its threads and settles one asyncio future at the end."""
+
+    def __init__(self, expected: int, loop: asyncio.AbstractEventLoop, settled: asyncio.Future[None]) -> None:
+        self._left = expected
+        self._loop = loop
+        self._settled = settled
+
+    def one_done(self, _: object) -> None:
+        self._left -= 1  # callbacks of one producer come from one thread
+        if self._left == 0:
+            self._loop.call_soon_threadsafe(self._settle, None)
+
+    def failed(self, error: BaseException) -> None:
+        log.error("Kafka did not take a message: %s", error)
+        self._loop.call_soon_threadsafe(self._settle, BrokerUnavailable(str(error)))
+
+    def _settle(self, error: BrokerUnavailable | None) -> None:
+        if self._settled.done():
+            return
+        if error is None:
+            self._settled.set_result(None)
+        else:
+            self._settled.set_exception(error)

@@ -1,0 +1,243 @@
+"""The ways in over HTTP: buses, venues, devices; and the WebSocket for traffic counts.
+
+The application that includes `create_router` sets `app.state.gateway` (Gateway) and `app.state.device_sites`
+(DeviceSites), and says by a dependency which tenant a request belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, WebSocket, WebSocketDisconnect
+from fastapi.responses import JSONResponse
+
+from ingest.gateways.gateway import BrokerUnavailable, Gateway, Normalise, Refusal
+from ingest.gateways.payloads import bus_event, device_report, traffic_count, venue_event
+from plimsoll.contracts import InvalidEvent
+
+MAX_EVENTS = 5_000
+RETRY_AFTER_S = 5
+_EXAMPLE_BUS = {
+    "bus_id": "TJ-0345", "bus_code": "TJ", "door_id": 1, "in_count": 3, "out_count": 1, "occupancy": 37,
+    "ts_device": "2026-01-15T12:34:56Z", "device_id": "EDGE-A1B2", "fw_version": "1.7.3",
+}  # fmt: skip
+_EXAMPLE_VENUE = {"ts": "2026-01-15T12:34:56Z", "count": 42, "device_id": "GYM-DOOR-1"}
+_EXAMPLE_TRAFFIC = {
+    "stream_id": "550e8400-e29b-41d4-a716-446655440000", "timestamp": "2026-01-15T19:34:56+0700",
+    "location": "Jakarta", "longitude": 106.816666, "latitude": -6.2, "total_in_area": 150,
+    "estimated_max_people": 200, "label": "heavy", "type": "vehicle",
+}  # fmt: skip
+_EXAMPLE_STATUS = {"status": "online", "ts": "2026-01-15T12:34:56Z", "fw_version": "1.7.3"}
+_EXAMPLE_HEARTBEAT = {"ts": "2026-01-15T12:34:56Z", "uptime_s": 86400, "battery_percent": 98.5}
+
+
+def create_router(tenant: Callable[..., Any], *, max_body_bytes: int, unregistered_devices: bool) -> APIRouter:
+    """The ingest routes.
+
+    Args:
+        tenant: dependency that yields the tenant_id of an HTTP request or WebSocket.
+        max_body_bytes: larger bodies and messages are refused.
+        unregistered_devices: whether a venue's device that the registry lacks counts for a site of its own name.
+    """
+    router = APIRouter(tags=["ingest"])
+    Tenant = Annotated[str, Depends(tenant)]
+
+    @router.post("/api/occupancy/ingest", status_code=202, openapi_extra=_body(_EXAMPLE_BUS, "bus or venue events"))
+    async def ingest_occupancy(request: Request, tenant_id: Tenant) -> JSONResponse:
+        """Take one occupancy event or a list; answered when Kafka has acknowledged.
+
+        A list with some invalid events answers 207: the good ones are accepted, the bad ones named by index.
+        """
+        payloads = await _payloads(request, max_body_bytes)
+        return await _answer(request, "occupancy.events", payloads, bus_event, tenant_id)
+
+    @router.post("/ingest", status_code=202, openapi_extra=_body(_EXAMPLE_VENUE, "head counts of a venue"))
+    async def ingest_venue(request: Request, tenant_id: Tenant) -> JSONResponse:
+        """Take one head count of a venue or a list; the device's registration says which site it is."""
+        payloads = await _payloads(request, max_body_bytes)
+        sites: dict[str, str | None] = {}
+        for payload in payloads:
+            device_id = payload.get("device_id") if isinstance(payload, dict) else None
+            if isinstance(device_id, str) and "\x00" not in device_id and device_id not in sites:
+                sites[device_id] = await request.app.state.device_sites.site_of(tenant_id, device_id)
+        normalise = partial(_venue_event, sites=sites, unregistered_devices=unregistered_devices)
+        return await _answer(request, "occupancy.events", payloads, normalise, tenant_id)
+
+    @router.post("/api/traffic/ingest", status_code=202, openapi_extra=_body(_EXAMPLE_TRAFFIC, "traffic counts"))
+    async def ingest_traffic(request: Request, tenant_id: Tenant) -> JSONResponse:
+        """Take one traffic count or a list."""
+        payloads = await _payloads(request, max_body_bytes)
+        return await _answer(request, "traffic.counts", payloads, traffic_count, tenant_id)
+
+    @router.post("/api/devices/{device_id}/status", status_code=202, openapi_extra=_body(_EXAMPLE_STATUS, "status"))
+    async def ingest_status(device_id: str, request: Request, tenant_id: Tenant) -> JSONResponse:
+        """Take a device's status: online, offline or error."""
+        return await _device_report(request, "device.status", device_id, tenant_id, max_body_bytes)
+
+    @router.post(
+        "/api/devices/{device_id}/heartbeat",
+        status_code=202,
+        openapi_extra=_body(_EXAMPLE_HEARTBEAT, "heartbeat"),
+    )
+    async def ingest_heartbeat(device_id: str, request: Request, tenant_id: Tenant) -> JSONResponse:
+        """Take a device's sign of life."""
+        return await _device_report(request, "device.heartbeats", device_id, tenant_id, max_body_bytes)
+
+    @router.websocket("/ws")
+    async def traffic_socket(socket: WebSocket, tenant_id: Tenant) -> None:
+        """Traffic counts, one JSON message each; every one is answered in its turn."""
+        await socket.accept()
+        gateway: Gateway = socket.app.state.gateway
+        try:
+            while True:
+                await socket.send_json(await _take(gateway, await _receive(socket), tenant_id, max_body_bytes))
+        except WebSocketDisconnect:
+            return
+
+    return router
+
+
+def _body(example: dict[str, Any], what: str) -> dict[str, Any]:
+    schema = {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}, "maxItems": MAX_EVENTS}]}
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {
+        "requestBody": {
+            "required": True,
+            "description": f"One object, or a list: {what}.",
+            "content": content,
+        }
+    }
+
+
+async def _payloads(request: Request, max_body_bytes: int) -> list[Any]:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_body_bytes:
+            raise RequestRefused(
+                413, "too_large", f"the body is larger than {max_body_bytes:,} bytes; send less at once"
+            )
+    try:
+        document = msgspec.json.decode(bytes(body))
+    except RecursionError:
+        raise RequestRefused(422, "too_deep", "the JSON is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestRefused(422, "not_json", f"the body is not valid JSON: {error}") from None
+    payloads = document if isinstance(document, list) else [document]
+    if len(payloads) > MAX_EVENTS:
+        raise RequestRefused(413, "too_many", f"more than {MAX_EVENTS:,} events; send them in several requests")
+    return payloads
+
+
+class RequestRefused(Exception):
+    """A request that is refused as a whole; `refused_response` turns it into the answer."""
+
+    def __init__(self, status: int, code: str, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.field = status, code, detail, field
+
+
+async def refused_response(_: Request, error: Exception) -> JSONResponse:
+    """The problem+json answer of a `RequestRefused`; the application registers it as exception handler."""
+    assert isinstance(error, RequestRefused)
+    return _problem(error.status, error.code, error.detail)
+
+
+async def _device_report(
+    request: Request, topic: str, device_id: str, tenant_id: str, max_body_bytes: int
+) -> JSONResponse:
+    payloads = await _payloads(request, max_body_bytes)
+    normalise = partial(device_report, device_id=device_id, received_at=datetime.now(UTC))
+    return await _answer(request, topic, payloads, normalise, tenant_id)
+
+
+def _venue_event(payload: Any, sites: dict[str, str | None], unregistered_devices: bool) -> dict[str, Any]:
+    event = venue_event(payload, datetime.now(UTC))
+    if "site_id" in event:
+        return event
+    device_id = event.get("device_id")
+    if not isinstance(device_id, str):
+        raise InvalidEvent("missing_field", "is required", "device_id")
+    site_id = sites.get(device_id) or (device_id if unregistered_devices else None)
+    if site_id is None:
+        raise InvalidEvent("unknown_device", f"device '{device_id[:64]}' is not registered", "device_id")
+    return event | {"site_id": site_id}
+
+
+async def _answer(
+    request: Request, topic: str, payloads: list[Any], normalise: Normalise, tenant_id: str
+) -> JSONResponse:
+    try:
+        refusals = await request.app.state.gateway.accept(topic, payloads, normalise, tenant_id)
+    except BrokerUnavailable:
+        return _problem(
+            503, "broker_unavailable", "Kafka did not acknowledge; nothing is lost if you send this again",
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+        )  # fmt: skip
+    accepted = len(payloads) - len(refusals)
+    if refusals and not accepted:
+        first = refusals[0]
+        detail = f"{first.field}: {first.reason}" if first.field else first.reason
+        return _problem(422, first.code, detail, errors=[_error(r) for r in refusals])
+    body: dict[str, Any] = {"status": "ok", "accepted": accepted}
+    if refusals:
+        body |= {"status": "partly", "rejected": len(refusals), "errors": [_error(r) for r in refusals]}
+    return JSONResponse(body, 207 if refusals else 202)
+
+
+def _error(refusal: Refusal) -> dict[str, Any]:
+    return {"index": refusal.index, "field": refusal.field, "code": refusal.code, "reason": refusal.reason}
+
+
+def _problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: list[dict[str, Any]] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    titles = {413: "Too large", 422: "Invalid event", 503: "Temporarily unavailable"}
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": titles[status],
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = errors
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+async def _receive(socket: WebSocket) -> bytes:
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1000))
+    text = message.get("text")
+    return text.encode("utf-8", "surrogatepass") if text is not None else message.get("bytes") or b""
+
+
+async def _take(gateway: Gateway, message: bytes, tenant_id: str, max_body_bytes: int) -> dict[str, Any]:
+    if len(message) > max_body_bytes:
+        return {
+            "status": "error",
+            "field": None,
+            "reason": f"the message is larger than {max_body_bytes:,} bytes",
+        }
+    try:
+        payload = msgspec.json.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return {"status": "error", "field": None, "reason": f"not valid JSON: {error}"}
+    try:
+        refusals = await gateway.accept("traffic.counts", [payload], traffic_count, tenant_id)
+    except BrokerUnavailable:
+        reason = "Kafka did not acknowledge; send this again"
+        return {"status": "error", "field": None, "reason": reason, "retry_after_s": RETRY_AFTER_S}
+    if refusals:
+        return {"status": "error", "field": refusals[0].field, "reason": refusals[0].reason}
+    return {"status": "ok"}

@@ -1,0 +1,75 @@
+"""What devices send, turned into the canonical event's fields. No checking here beyond what the turning needs.
+
+Each function takes the decoded JSON object and returns a new mapping; fields it does not know stay as they are
+and end in `extra`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from plimsoll.contracts import InvalidEvent
+
+Payload = Mapping[str, Any]
+
+
+def bus_event(payload: Payload) -> dict[str, Any]:
+    """An occupancy event of a bus (`bus_id`, `ts_device`, …) or one that is canonical already (`site_id`)."""
+    event = dict(payload)
+    if "bus_id" in event:
+        event.setdefault("site_id", event.pop("bus_id"))
+    event.pop("sig", None)
+    return _with_instant(event, "ts_device")
+
+
+def venue_event(payload: Payload, received_at: datetime) -> dict[str, Any]:
+    """A venue's head count (`count`, `device_id`, `ts`?); without `ts` it was counted when it came in."""
+    event = dict(payload)
+    if "count" in event:
+        event.setdefault("occupancy", event.pop("count"))
+    if "occupancy" not in event:
+        raise InvalidEvent("missing_field", "is required", "count")
+    event["ts_device"] = event.pop("ts", None) or received_at
+    return _with_instant(event, "ts_device", "ts")
+
+
+def traffic_count(payload: Payload) -> dict[str, Any]:
+    """A traffic count (`stream_id`, `timestamp`, …); the offset of its local time is kept for the local day."""
+    event = dict(payload)
+    if "timestamp" in event:
+        event.setdefault("ts_device", event.pop("timestamp"))
+    event = _with_instant(event, "ts_device", "timestamp")
+    at = event.get("ts_device")
+    if isinstance(at, datetime) and "utc_offset_s" not in event:
+        offset = at.utcoffset()
+        event["utc_offset_s"] = int(offset.total_seconds()) if offset else 0
+        event["ts_device"] = at.astimezone(UTC)
+    return event
+
+
+def device_report(payload: Payload, device_id: str | None, received_at: datetime) -> dict[str, Any]:
+    """A status or heartbeat; the address it was sent to may name the device, and a missing time is now."""
+    event = dict(payload)
+    if device_id is not None and event.setdefault("device_id", device_id) != device_id:
+        raise InvalidEvent("invalid_field", f"is not the device of the address ({device_id})", "device_id")
+    for name in ("ts", "timestamp"):
+        if name in event:
+            event.setdefault("ts_device", event.pop(name))
+    event["ts_device"] = event.get("ts_device") or received_at
+    return _with_instant(event, "ts_device")
+
+
+def _with_instant(event: dict[str, Any], name: str, sent_as: str | None = None) -> dict[str, Any]:
+    """Read ISO 8601 as devices write it: `Z`, `+07:00` and `+0700` all count; a time without zone does not."""
+    value = event.get(name)
+    if not isinstance(value, str):
+        return event
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        raise InvalidEvent("invalid_field", f"'{value[:40]}' is not an ISO 8601 time", sent_as or name) from None
+    if at.tzinfo is None:
+        raise InvalidEvent("invalid_field", "has no time zone: end it with Z or an offset", sent_as or name)
+    return event | {name: at}

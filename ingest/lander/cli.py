@@ -1,0 +1,55 @@
+"""`plimsoll lander`: run the lander as a process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ingest.lander.lander import Landed, Lander
+
+app = typer.Typer(no_args_is_help=True, help="Land Kafka's messages in Postgres, exactly once.")
+
+
+@app.command()
+def run(
+    until_caught_up: Annotated[
+        bool,
+        typer.Option("--until-caught-up", help="Stop when all that is in the topics now has been landed."),
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name of this lander; one that restarts under its name goes on at once.")
+    ] = None,
+) -> None:
+    """Land every contract's topic until Ctrl-C or SIGTERM; the batch in hand is finished first."""
+    import signal
+
+    from ingest.lander.lander import Lander
+    from plimsoll.contracts import load_contracts
+    from plimsoll.logging import configure
+    from plimsoll.settings import Settings
+
+    settings = Settings.load()
+    configure(settings.log_level)
+    contracts = load_contracts(settings.contracts_dir)
+    lander = Lander(settings.require_database_url(), settings.require_kafka(), contracts, name)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: lander.stop())
+    landed = _with_progress(lander) if until_caught_up else lander.run()
+    typer.echo(f"landed {landed.rows:,} rows, rejected {landed.rejected:,}")
+
+
+def _with_progress(lander: Lander) -> Landed:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    ends = lander.ends()
+    columns = [TextColumn("landing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("landing", total=lander.behind(ends))
+
+        def show() -> None:
+            progress.update(task, completed=lander.landed.rows + lander.landed.rejected)
+
+        return lander.run(until=ends, on_batch=show)

@@ -1,0 +1,61 @@
+"""Dead-letter topics: refused messages, key and value unchanged, with Kafka Connect's header names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ingest.lander.landing import Reject
+from plimsoll.contracts import Contract
+
+
+class DeadLetters:
+    """Produces refused messages to `<topic>.dlq`.
+
+    A crash between here and the landing transaction repeats them: the topic is at-least-once, the table
+    `ingest.rejected_messages` exactly-once.
+    """
+
+    def __init__(self, bootstrap_servers: str, contracts: Mapping[str, Contract]) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._contracts = contracts
+        self._producer: Any = None
+
+    def send(self, rejects: Sequence[Reject]) -> None:
+        """Produce the rejects and wait until Kafka has acknowledged them.
+
+        Raises:
+            kafka.errors.KafkaError: the broker did not take them.
+        """
+        if not rejects:
+            return
+        if self._producer is None:
+            from kafka import KafkaProducer
+
+            self._producer = KafkaProducer(bootstrap_servers=self._bootstrap_servers, acks="all", linger_ms=5)
+        futures = [self._produce(reject) for reject in rejects]
+        self._producer.flush()
+        for future in futures:
+            future.get(timeout=30)
+
+    def _produce(self, reject: Reject) -> Any:
+        message = reject.message
+        headers = {
+            "topic": message.topic,
+            "partition": message.partition,
+            "offset": message.offset,
+            "stage": reject.stage,
+            "class.name": reject.error.code,
+            "exception.message": str(reject.error),
+        }
+        return self._producer.send(
+            self._contracts[message.topic].dead_letter_topic,
+            key=message.key,
+            value=message.value,
+            headers=[(f"__connect.errors.{k}", str(v).encode("utf-8", "replace")) for k, v in headers.items()],
+        )
+
+    def close(self) -> None:
+        """Close the producer, if one was needed."""
+        if self._producer is not None:
+            self._producer.close()

@@ -1,0 +1,123 @@
+"""The offset ledger: who landed how far, kept in the transaction that lands, so that a zombie finds itself fenced."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import psycopg
+
+log = logging.getLogger(__name__)
+_BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far one partition is landed.
+
+    Attributes:
+        cluster_id: the Kafka cluster that the offsets belong to.
+        topic_id: the topic's id; a topic deleted and created again gets another.
+        next_offset: the first offset not landed yet.
+        landed_at: when its last batch landed; the next one lands strictly later.
+    """
+
+    topic: str
+    partition: int
+    cluster_id: str
+    topic_id: str
+    next_offset: int
+    landed_at: datetime
+
+
+class FencedError(Exception):
+    """Another writer has moved the ledger: what this one holds is stale and must be read again."""
+
+    def __init__(self, position: Position) -> None:
+        super().__init__(f"{position.topic}[{position.partition}] was landed beyond {position.next_offset} by another")
+
+
+def open_position(
+    connection: psycopg.Connection,
+    topic: str,
+    partition: int,
+    cluster_id: str,
+    topic_id: str,
+    first_offset: int,
+) -> Position:
+    """Where to go on with a partition, given the first offset that the broker still has.
+
+    A new partition starts at `first_offset`. A topic that was created again starts over, and it is said. Offsets
+    that the broker dropped before they were landed are reported as lost: nothing can bring them back.
+    """
+    with connection.transaction():
+        connection.execute(
+            """
+            INSERT INTO ingest.offsets (topic, partition, cluster_id, topic_id, next_offset, landed_at)
+            VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (topic, partition) DO NOTHING
+            """,
+            [topic, partition, cluster_id, topic_id, first_offset, _BEFORE_ALL],
+        )
+        found = _read(connection, topic, partition)
+        wanted = replace(found, cluster_id=cluster_id, topic_id=topic_id)
+        if (found.cluster_id, found.topic_id) != (cluster_id, topic_id):
+            log.warning(
+                "%s[%d] was created again (topic id %s, was %s): landing it from offset %d",
+                topic, partition, topic_id, found.topic_id, first_offset,
+            )  # fmt: skip
+            wanted = replace(wanted, next_offset=first_offset)
+        elif found.next_offset < first_offset:
+            log.error(
+                "%s[%d]: offsets %d to %d expired in Kafka before they were landed",
+                topic, partition, found.next_offset, first_offset - 1,
+            )  # fmt: skip
+            wanted = replace(wanted, next_offset=first_offset)
+        if wanted != found:
+            connection.execute(
+                "UPDATE ingest.offsets SET cluster_id = %s, topic_id = %s, next_offset = %s"
+                " WHERE topic = %s AND partition = %s",
+                [wanted.cluster_id, wanted.topic_id, wanted.next_offset, topic, partition],
+            )
+        return wanted
+
+
+def _read(connection: psycopg.Connection, topic: str, partition: int) -> Position:
+    row = connection.execute(
+        """
+        SELECT topic, partition, cluster_id, topic_id, next_offset, landed_at
+        FROM ingest.offsets WHERE topic = %s AND partition = %s FOR UPDATE
+        """,
+        [topic, partition],
+    ).fetchone()
+    assert row is not None  # inserted by the caller's transaction
+    return Position(*row)
+
+
+def advance(connection: psycopg.Connection, positions: Mapping[Position, int], landed_at: datetime) -> list[Position]:
+    """Move the ledger from each position to its new next offset, within the caller's transaction.
+
+    Raises:
+        FencedError: a position is not where the caller believes it to be; nothing of the transaction may stay.
+    """
+    moved = []
+    for position, next_offset in positions.items():
+        updated = connection.execute(
+            """
+            UPDATE ingest.offsets SET next_offset = %s, landed_at = %s
+            WHERE topic = %s AND partition = %s AND topic_id = %s AND next_offset = %s AND landed_at < %s
+            """,
+            [next_offset, landed_at, position.topic, position.partition, position.topic_id,
+             position.next_offset, landed_at],
+        )  # fmt: skip
+        if updated.rowcount != 1:
+            raise FencedError(position)
+        moved.append(replace(position, next_offset=next_offset, landed_at=landed_at))
+    return moved
+
+
+def landed_offsets(connection: psycopg.Connection) -> dict[tuple[str, int], int]:
+    """(topic, partition) to the next offset to land."""
+    rows = connection.execute("SELECT topic, partition, next_offset FROM ingest.offsets")
+    return {(topic, partition): next_offset for topic, partition, next_offset in rows}

@@ -1,0 +1,244 @@
+"""A contract as the platform uses it, read from an Open Data Contract Standard (v3) YAML file.
+
+Nothing here knows Kafka, Postgres or dbt: the modules beside this one derive those from a `Contract`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from open_data_contract_standard.model import OpenDataContractStandard, SchemaProperty
+from pydantic import ValidationError
+
+from plimsoll.errors import PlimsollError
+
+DEFAULT_PHYSICAL_TYPE = {
+    "string": "text",
+    "integer": "bigint",
+    "number": "double precision",
+    "boolean": "boolean",
+    "timestamp": "timestamptz",
+    "date": "date",
+    "object": "jsonb",
+    "array": "jsonb",
+}
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+
+
+class ContractError(PlimsollError):
+    """A contract file says something the platform cannot use."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a stream: its name on the wire is its column's name."""
+
+    name: str
+    logical_type: str
+    physical_type: str
+    description: str
+    is_required: bool = False
+    default: Any = None
+    allowed_values: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LiveState:
+    """Which fields of the newest event per key are kept in a table of schema `live`."""
+
+    table: str
+    key: tuple[str, ...]
+    at: str
+    columns: tuple[str, ...]
+    sequence: str | None = None
+    accumulate: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One stream: fields, topic, raw table, identity, live state, promises."""
+
+    name: str
+    version: str
+    domain: str
+    description: str
+    fields: tuple[Field, ...]
+    table: str
+    table_description: str
+    topic: str
+    partitions: int
+    key: str
+    event_time: str
+    max_ahead: timedelta
+    require_one_of: tuple[tuple[str, ...], ...]
+    identity: dict[str, Any]
+    live: LiveState | None
+    retention: dict[str, timedelta]
+    freshness: timedelta | None
+    quality: tuple[dict[str, Any], ...]
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Where the messages go that this contract refuses."""
+        return f"{self.topic}.dlq"
+
+    @property
+    def schema_table(self) -> tuple[str, str]:
+        """The raw table as (schema, name)."""
+        schema, _, name = self.table.partition(".")
+        return schema, name
+
+    def field(self, name: str) -> Field:
+        """The field of that name; KeyError if there is none."""
+        for candidate in self.fields:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(name)
+
+
+def load_contracts(directory: Path) -> dict[str, Contract]:
+    """Every contract of a folder by topic, in the order of their file names.
+
+    Raises:
+        ContractError: the folder is empty, or a file is not a usable contract.
+    """
+    files = sorted(directory.glob("*.yaml"))
+    if not files:
+        raise ContractError(f"{directory}: no contract (*.yaml) here; set PLIMSOLL_CONTRACTS_DIR to their folder")
+    contracts: dict[str, Contract] = {}
+    for file in files:
+        contract = load_contract(file)
+        if contract.topic in contracts:
+            raise ContractError(f"{file.name}: topic '{contract.topic}' has a contract already")
+        contracts[contract.topic] = contract
+    return contracts
+
+
+def load_contract(file: Path) -> Contract:
+    """Read one contract file.
+
+    Raises:
+        ContractError: naming the file, the property and what to write there.
+    """
+    try:
+        document = OpenDataContractStandard.from_string(file.read_text())
+    except (ValidationError, TypeError, yaml.YAMLError) as error:
+        raise ContractError(f"{file.name}: not an ODCS v3 data contract: {error}") from error
+    return _Reader(file.name, document).contract()
+
+
+class _Reader:
+    def __init__(self, file: str, document: OpenDataContractStandard) -> None:
+        self.file = file
+        self.document = document
+        self.custom: dict[str, Any] = {str(p.property): p.value for p in document.customProperties or []}
+
+    def fail(self, what: str) -> ContractError:
+        return ContractError(f"{self.file}: {what}")
+
+    def contract(self) -> Contract:
+        objects = self.document.schema_ or []
+        if len(objects) != 1:
+            raise self.fail("schema: exactly one table per stream is needed")
+        table = objects[0]
+        if not table.physicalName or not table.physicalName.startswith("raw."):
+            raise self.fail("schema: physicalName must name the raw table, such as raw.occupancy_events")
+        fields = tuple(self._field(p) for p in table.properties or [])
+        names = {f.name for f in fields}
+        contract = Contract(
+            name=self.document.id or self.file.removesuffix(".yaml"),
+            version=self.document.version or "0.0.0",
+            domain=self.document.domain or "default",
+            description=(self.document.description.purpose if self.document.description else None) or "",
+            fields=fields,
+            table=table.physicalName,
+            table_description=table.description or "One row per landed message.",
+            topic=self._custom("topic"),
+            partitions=int(self.custom.get("partitions", 1)),
+            key=self._known(self._custom("key"), names, "key"),
+            event_time=self._known(self._custom("eventTime"), names, "eventTime"),
+            max_ahead=timedelta(seconds=int(self.custom.get("maxAheadSeconds", 3600))),
+            require_one_of=tuple(
+                tuple(self._known(n, names, "requireOneOf") for n in group)
+                for group in self.custom.get("requireOneOf", [])
+            ),
+            identity=self._identity(names),
+            live=self._live(names),
+            retention=self._promises("retention"),
+            freshness=self._promises("latency").get(table.physicalName),
+            quality=tuple(q.model_dump(exclude_none=True) for q in table.quality or []),
+        )
+        if "tenant_id" not in names:
+            raise self.fail("schema: property 'tenant_id' is missing; every row has a tenant")
+        return contract
+
+    def _field(self, prop: SchemaProperty) -> Field:
+        if not prop.name:
+            raise self.fail("schema: a property has no name")
+        if prop.logicalType not in DEFAULT_PHYSICAL_TYPE:
+            known = ", ".join(DEFAULT_PHYSICAL_TYPE)
+            found = f"logicalType '{prop.logicalType}'" if prop.logicalType else "no logicalType"
+            raise self.fail(f"property '{prop.name}' has {found}; write one of {known}")
+        if not prop.description:
+            raise self.fail(f"property '{prop.name}' has no description; say what it means and its unit")
+        custom = {p.property: p.value for p in prop.customProperties or []}
+        return Field(
+            name=prop.name,
+            logical_type=prop.logicalType,
+            physical_type=prop.physicalType or DEFAULT_PHYSICAL_TYPE[prop.logicalType],
+            description=prop.description,
+            is_required=bool(prop.required),
+            default=custom.get("default"),
+            allowed_values=tuple(str(e.value) for e in prop.enum or []),
+            options=prop.logicalTypeOptions or {},
+        )
+
+    def _custom(self, name: str) -> str:
+        if name not in self.custom:
+            raise self.fail(f"customProperties: '{name}' is missing")
+        return str(self.custom[name])
+
+    def _known(self, name: str, names: set[str], where: str) -> str:
+        if name not in names:
+            raise self.fail(f"customProperties: {where} names '{name}', which is no property of the schema")
+        return name
+
+    def _identity(self, names: set[str]) -> dict[str, Any]:
+        identity = dict(self.custom.get("identity") or {})
+        if not identity.get("content"):
+            raise self.fail("customProperties: identity.content must list the fields that make two events the same")
+        named: Sequence[str | None] = [identity.get("id"), *identity.get("sequence", []), *identity["content"]]
+        for name in filter(None, named):
+            self._known(name, names, "identity")
+        return identity
+
+    def _live(self, names: set[str]) -> LiveState | None:
+        raw = self.custom.get("live")
+        if raw is None:
+            return None
+        for name in [*raw["key"], *raw["columns"], *filter(None, [raw.get("sequence")])]:
+            self._known(name, names, "live")
+        return LiveState(
+            table=raw["table"],
+            key=tuple(raw["key"]),
+            at=raw["at"],
+            columns=tuple(raw["columns"]),
+            sequence=raw.get("sequence"),
+            accumulate=raw.get("accumulate"),
+        )
+
+    def _promises(self, name: str) -> dict[str, timedelta]:
+        found: dict[str, timedelta] = {}
+        for sla in self.document.slaProperties or []:
+            if sla.property != name:
+                continue
+            if not sla.element or sla.unit not in _UNITS or not isinstance(sla.value, int | float):
+                raise self.fail(f"slaProperties: {name} needs element, a number as value and a unit of d, h, m or s")
+            found[sla.element] = timedelta(**{_UNITS[sla.unit]: float(sla.value)})
+        return found

@@ -1,0 +1,103 @@
+"""Settings: everything that differs between two installations, read from the environment once, on request.
+
+The local stack writes the addresses of its own servers to `<home>/stack.env`; they count only where the
+environment says nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from plimsoll.errors import PlimsollError
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+STACK_ENV = "stack.env"
+
+
+class Settings(BaseSettings):
+    """One installation's settings; build them with `Settings.load()`."""
+
+    model_config = SettingsConfigDict(env_prefix="PLIMSOLL_", env_ignore_empty=True, populate_by_name=True)
+
+    mode: Literal["development", "production"] = "development"
+    home: Path = PROJECT_DIR / ".plimsoll"
+    contracts_dir: Path = PROJECT_DIR / "data" / "contracts"
+    dbt_project_dir: Path = PROJECT_DIR / "dbt_project"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    database_url: SecretStr | None = Field(None, validation_alias=AliasChoices("DATABASE_URL", "PLIMSOLL_DATABASE_URL"))
+    kafka_bootstrap_servers: str | None = Field(
+        None, validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS", "PLIMSOLL_KAFKA_BOOTSTRAP_SERVERS")
+    )
+    kafka_home: Path | None = Field(None, validation_alias=AliasChoices("KAFKA_HOME", "PLIMSOLL_KAFKA_HOME"))
+
+    host: str = "127.0.0.1"
+    postgres_port: int = 5433
+    kafka_port: int = 9092
+    kafka_controller_port: int = 9093
+    api_port: int = 8000
+    dagster_port: int = 3000
+
+    default_tenant: str = "default"
+    default_site: str | None = None
+    max_body_bytes: int = 1_000_000
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the environment, then the local stack's addresses for what it leaves open."""
+        settings = cls()
+        env_file = settings.home / STACK_ENV
+        if env_file.exists():
+            settings = settings.model_copy(update=_missing_from(settings, env_file))
+        return settings
+
+    def require_database_url(self) -> str:
+        """The database's address.
+
+        Raises:
+            PlimsollError: there is none; the message says the two ways to get one.
+        """
+        if self.database_url is None:
+            raise PlimsollError("No database: start the local stack with `make up`, or set DATABASE_URL.")
+        return self.database_url.get_secret_value()
+
+    def require_kafka(self) -> str:
+        """The broker's address, as `host:port[,host:port]`.
+
+        Raises:
+            PlimsollError: there is none; the message says the two ways to get one.
+        """
+        if self.kafka_bootstrap_servers is None:
+            raise PlimsollError(
+                "No Kafka broker: start the local stack with `make up`, or set KAFKA_BOOTSTRAP_SERVERS."
+            )
+        return self.kafka_bootstrap_servers
+
+    @property
+    def dagster_home(self) -> Path:
+        """Where Dagster keeps its instance configuration."""
+        return self.home / "dagster"
+
+
+def _missing_from(settings: Settings, env_file: Path) -> dict[str, object]:
+    lines = (line.partition("=") for line in env_file.read_text().splitlines() if "=" in line)
+    written = {name: value for name, _, value in lines}
+    update: dict[str, object] = {}
+    if settings.database_url is None and "DATABASE_URL" in written:
+        update["database_url"] = SecretStr(written["DATABASE_URL"])
+    if settings.kafka_bootstrap_servers is None and "KAFKA_BOOTSTRAP_SERVERS" in written:
+        update["kafka_bootstrap_servers"] = written["KAFKA_BOOTSTRAP_SERVERS"]
+    return update
+
+
+def write_stack_env(home: Path, values: dict[str, str]) -> Path:
+    """Write the local stack's addresses for other commands of this checkout; they hold a password: mode 0600."""
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / STACK_ENV
+    path.touch(mode=0o600, exist_ok=True)
+    path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+    return path

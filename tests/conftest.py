@@ -1,0 +1,103 @@
+"""One real PostgreSQL and one real Kafka for the whole run; a fresh database for every module that asks for one."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from plimsoll.contracts import load_contracts
+from plimsoll.contracts.topics import create_topics
+from plimsoll.database import migrate
+from plimsoll.settings import PROJECT_DIR
+from plimsoll.stack.local import LocalStack
+from plimsoll.stack.ports import free_port
+
+CONTRACTS_DIR = PROJECT_DIR / "data" / "contracts"
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[LocalStack]:
+    """PostgreSQL and Kafka on free ports, or the servers that the environment names."""
+    with tempfile.TemporaryDirectory(prefix="plimsoll-test-") as folder, _stack_in(Path(folder)) as running:
+        create_topics(running.bootstrap_servers, load_contracts(CONTRACTS_DIR).values())
+        yield running
+
+
+def _stack_in(folder: Path) -> LocalStack:
+    folder.chmod(0o711)  # the account that PostgreSQL runs as must be able to pass
+    return LocalStack(
+        folder,
+        postgres_port=free_port(),
+        kafka_port=free_port(),
+        kafka_controller_port=free_port(),
+        database_url=os.environ.get("PLIMSOLL_TEST_DATABASE_URL"),
+        bootstrap_servers=os.environ.get("PLIMSOLL_TEST_KAFKA"),
+    )
+
+
+@pytest.fixture(scope="module")
+def database_url(stack: LocalStack, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A migrated database of the module's own."""
+    name = re.sub(r"\W", "_", request.module.__name__.rpartition(".")[2])[:40] + "_" + uuid.uuid4().hex[:6]
+    with psycopg.connect(stack.database_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    parts = conninfo_to_dict(stack.database_url) | {"dbname": name}
+    url = f"postgresql://{parts['user']}:{parts['password']}@{parts['host']}:{parts['port']}/{name}"
+    migrate(url, CONTRACTS_DIR)
+    yield url
+    with psycopg.connect(stack.database_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection]:
+    """A connection to the module's database, in autocommit."""
+    with psycopg.connect(make_conninfo(database_url), autocommit=True, options="-c timezone=UTC") as opened:
+        yield opened
+
+
+@pytest.fixture
+def platform_env(stack: LocalStack, database_url: str, tmp_path: Path) -> dict[str, str]:
+    """The environment for a command of the platform run against the module's database."""
+    return {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
+        "PLIMSOLL_HOME": str(tmp_path / "home"),
+    }
+
+
+@pytest.fixture
+def plimsoll(platform_env: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `plimsoll ARGS…` to its end, as a user would; fails the test on a non-zero exit unless `check=False`."""
+
+    def run(*args: str, check: bool = True, timeout: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "plimsoll", *args],
+            env=platform_env | env, capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip
+        if check and done.returncode != 0:
+            pytest.fail(f"plimsoll {' '.join(args)} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    """The folder of public data sets; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("PLIMSOLL_DATASETS", PROJECT_DIR.parent / "shared" / "datasets"))
+    if not folder.is_dir():
+        pytest.skip(f"no data sets at {folder.name}/: set PLIMSOLL_DATASETS to their folder")
+    return folder
