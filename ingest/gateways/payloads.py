@@ -54,9 +54,9 @@ def device_report(payload: Payload, device_id: str | None, received_at: datetime
     event = dict(payload)
     if device_id is not None and event.setdefault("device_id", device_id) != device_id:
         raise InvalidEvent("invalid_field", f"is not the device of the address ({device_id})", "device_id")
-    for name in ("ts", "timestamp"):
-        if name in event:
-            event.setdefault("ts_device", event.pop(name))
+    for name, sent_as in (("ts_device", "ts"), ("ts_device", "timestamp"), ("battery_percent", "battery")):
+        if sent_as in event:
+            event.setdefault(name, event.pop(sent_as))
     event["ts_device"] = event.get("ts_device") or received_at
     return _with_instant(event, "ts_device")
 

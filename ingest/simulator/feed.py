@@ -1,0 +1,224 @@
+"""The city meets the platform: its registry, its history as a bulk load, and its life as requests to the gateway."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import psycopg
+
+from ingest.bulk import SIMULATOR_PARTITION, BulkLoad
+from ingest.lander.landing import Message
+from ingest.registration import register_devices, register_routes, register_sites
+from ingest.simulator.city import City, SimulatedDay
+from ingest.simulator.live import STREAMS, iter_history
+from plimsoll.contracts import Contract
+from plimsoll.errors import PlimsollError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_EVENTS_PER_REQUEST = 500
+# Late messages of a day may still be on their way when it ends.
+_LATEST = timedelta(hours=20)
+
+
+def register(connection: psycopg.Connection, city: City) -> None:
+    """Write the city's sites, devices and routes to the registry."""
+    register_sites(connection, city.sites())
+    register_devices(connection, city.devices())
+    register_routes(connection, city.routes(), city.config.time_zone)
+
+
+def load_history(
+    connection: psycopg.Connection,
+    contracts: dict[str, Contract],
+    city: City,
+    start_at: datetime,
+    end_at: datetime,
+    truth_dir: Path,
+    on_day: Callable[[date], None] = lambda day: None,
+    on_start: Callable[[int], None] = lambda days: None,
+) -> tuple[int, int]:
+    """Bulk-load what the city delivered from `start_at`, or from where the last load ended, until `end_at`.
+
+    The ledger counts microseconds since 1970 of the delivery, so a load that was broken off goes on by itself.
+    The truth of every day goes to Parquet files in `truth_dir`, apart from all that the platform may see.
+
+    Args:
+        on_day: told each day that is done.
+        on_start: told the number of days to come.
+
+    Returns:
+        Rows landed and rows rejected.
+    """
+    load = BulkLoad(connection, {topic: contracts[topic] for topic in STREAMS}, SIMULATOR_PARTITION)
+    done_until = _EPOCH + timedelta(microseconds=load.next_offset(STREAMS[0]))
+    start_at = max(start_at, done_until)
+    landed = rejected = 0
+    first_day = (start_at - _LATEST).astimezone(_zone(city)).date()
+    on_start((end_at.astimezone(_zone(city)).date() - first_day).days + 1)
+    for day in iter_history(city, first_day, end_at):
+        done_at = min(end_at, datetime.combine(day.service_date + timedelta(days=1), time(), _zone(city)))
+        # A day's stragglers land with it; a load broken off just then lands them again, and repeats are harmless.
+        messages = _messages(day, city.config.tenant_id, start_at)
+        rows, bad = load.land(
+            messages, {topic: max(_microseconds(done_at), load.next_offset(topic)) for topic in STREAMS}
+        )
+        landed, rejected = landed + rows, rejected + bad
+        _write_truth(day, truth_dir)
+        on_day(day.service_date)
+    return landed, rejected
+
+
+def _messages(day: SimulatedDay, tenant_id: str, start_at: datetime) -> Iterator[Message]:
+    tables = dict(zip(STREAMS, (day.events, day.traffic, day.statuses, day.heartbeats), strict=True))
+    for topic, table in tables.items():
+        fresh = table[table["delivered_at"] >= start_at]
+        for row in _rows(fresh):
+            delivered_at = row.pop("delivered_at")
+            value = msgspec.json.encode(_canonical(topic, row) | {"tenant_id": tenant_id})
+            yield Message(topic, SIMULATOR_PARTITION, _microseconds(delivered_at), delivered_at, None, value)
+    for delivered_at, payload in day.malformed[day.malformed["delivered_at"] >= start_at][
+        ["delivered_at", "payload"]
+    ].itertuples(index=False):
+        at = delivered_at.to_pydatetime()
+        yield Message(STREAMS[0], SIMULATOR_PARTITION, _microseconds(at), at, None, payload.encode())
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    import pyarrow as pa
+
+    rows: list[dict[str, Any]] = pa.Table.from_pandas(table, preserve_index=False).to_pylist()
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def _canonical(topic: str, row: dict[str, Any]) -> dict[str, Any]:
+    if topic == "traffic.counts":
+        row["ts_device"] = row.pop("timestamp")
+    if "battery" in row:
+        row["battery_percent"] = row.pop("battery")
+    return row
+
+
+def _microseconds(at: datetime) -> int:
+    return int((at - _EPOCH) / timedelta(microseconds=1))
+
+
+def _zone(city: City) -> Any:
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(city.config.time_zone)
+
+
+def _write_truth(day: SimulatedDay, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    day.truth.to_parquet(folder / f"sites-{day.service_date}.parquet")
+    day.route_truth.to_parquet(folder / f"routes-{day.service_date}.parquet")
+
+
+_ADDRESSES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "occupancy.events": lambda _: "/api/occupancy/ingest",
+    "traffic.counts": lambda _: "/api/traffic/ingest",
+    "device.status": lambda payload: f"/api/devices/{payload['device_id']}/status",
+    "device.heartbeats": lambda payload: f"/api/devices/{payload['device_id']}/heartbeat",
+}
+
+
+def send_live(
+    city: City,
+    api_url: str,
+    from_at: datetime,
+    stop: threading.Event,
+    *,
+    until: datetime | None = None,
+    speed: float = 1.0,
+    on_sent: Callable[[int, datetime], None] = lambda events, at: None,
+) -> int:
+    """Send what the city delivers from `from_at` on to the API's gateway, at the time it is due.
+
+    City time starts at `from_at` and runs `speed` times as fast as the clock until it has caught up with the clock;
+    events of the future are never sent. Waits and tries again while the gateway answers that it cannot.
+
+    Args:
+        until: stop at this city time; None goes on until `stop` is set.
+        on_sent: told the number of events and the city time after every request.
+
+    Returns:
+        Events sent.
+
+    Raises:
+        PlimsollError: the gateway refuses for good.
+    """
+    import httpx
+
+    sent = 0
+    started_at = datetime.now(UTC)
+    with httpx.Client(base_url=api_url, timeout=30) as client:
+        for batch in _batches(city, from_at, until):
+            due_at = batch[-1][0]
+            if not _await(due_at, from_at, started_at, speed, stop):
+                return sent
+            for address, payloads in _by_address(batch).items():
+                _post(client, address, payloads, stop)
+                sent += len(payloads)
+                on_sent(len(payloads), due_at)
+            if stop.is_set():
+                return sent
+    return sent
+
+
+Delivery = tuple[datetime, str, dict[str, Any]]
+
+
+def _batches(city: City, from_at: datetime, until: datetime | None) -> Iterator[list[Delivery]]:
+    """Deliveries of up to one second of city time together."""
+    batch: list[Delivery] = []
+    for delivery in city.upcoming(from_at):
+        if until is not None and delivery[0] >= until:
+            break
+        if batch and (len(batch) >= MAX_EVENTS_PER_REQUEST or delivery[0] - batch[0][0] > timedelta(seconds=1)):
+            yield batch
+            batch = []
+        batch.append(delivery)
+    if batch:
+        yield batch
+
+
+def _await(due_at: datetime, from_at: datetime, started_at: datetime, speed: float, stop: threading.Event) -> bool:
+    """Wait until city time has reached `due_at`; False when stopped meanwhile."""
+    by_speed = started_at + (due_at - from_at) / speed
+    wait_s = (max(by_speed, due_at) - datetime.now(UTC)).total_seconds()
+    return not (stop.wait(wait_s) if wait_s > 0 else stop.is_set())
+
+
+def _by_address(batch: list[Delivery]) -> dict[str, list[dict[str, Any]]]:
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for _, stream, payload in batch:
+        grouped.setdefault(_ADDRESSES[stream](payload), []).append(payload)
+    return grouped
+
+
+def _post(client: Any, address: str, payloads: list[dict[str, Any]], stop: threading.Event) -> None:
+    import httpx
+
+    while not stop.is_set():
+        try:
+            answer = client.post(address, json=payloads)
+        except httpx.TransportError as error:
+            log.warning("the gateway cannot be reached (%s); trying again in 2 s", error)
+            stop.wait(2)
+            continue
+        if answer.status_code == 503:
+            stop.wait(float(answer.headers.get("Retry-After", "2")))
+            continue
+        if answer.status_code in (202, 207, 422):  # the city's faults include events that deserve refusal
+            return
+        raise PlimsollError(f"the gateway at {address} answered {answer.status_code}: {answer.text[:200]}")

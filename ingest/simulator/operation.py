@@ -1,0 +1,244 @@
+"""Buses on a route for a day: they run, stop, take on who fits, and get into each other's way.
+
+One bus late finds more people waiting, stops longer and gets later, while the next one finds fewer and catches up:
+bunching needs no rule of its own. The loop is plain Python on purpose: each visit depends on the one before at the same
+stop and on the one before of the same bus, and scalar arithmetic is the fastest way through such a chain.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from ingest.simulator.clock import BIN_S, BINS, FIRST_BIN_S, SERVICE_STARTS_S, Floats, Ints
+from ingest.simulator.conditions import DayConditions
+from ingest.simulator.demand import DayDemand
+from ingest.simulator.fleet import (
+    PEAK_WINDOWS_S,
+    Bus,
+    Service,
+    first_departures,
+    in_peak_window,
+    is_last_departure_past,
+    leg_times_s,
+    next_peak_window,
+)
+from ingest.simulator.noise import Purpose, stream
+
+DOORS_S = 9.0
+BOARDING_S = 0.75
+ALIGHTING_S = 0.5
+CROWDED_DWELL_FACTOR = 0.6
+"""How much longer everybody takes in a full bus."""
+MIN_GAP_S = 12.0
+"""Buses of one lane cannot pass: the next one comes in when the one before has left."""
+TURN_BACK_S, TURN_BACK_SPREAD_S = 120.0, 90.0
+RUNNING_SIGMA = 0.11
+HEADWAY_HELD = 0.92
+"""Share of the planned headway that the terminal waits for before it lets the next bus go."""
+
+Visit = tuple[int, int, int, int, int, float, int, int, int, int]
+"""The fields of `Visits`, in its order."""
+
+
+@dataclass(frozen=True)
+class Visits:
+    """What truly happened at every stop visit of a day, one element each, all of shape (n,).
+
+    Attributes:
+        bus: index of the bus.
+        route: index of the route.
+        direction: 0 or 1.
+        trip: number of the trip on its route and direction, from 0.
+        stop: place of the stop in the order of travel, from 0.
+        departed_s: seconds of the service day when the doors closed; at the last stop, when all were off.
+        boardings: people who got on.
+        alightings: people who got off.
+        load: on board after the visit.
+        denied: people left behind for the first time.
+    """
+
+    bus: Ints
+    route: Ints
+    direction: Ints
+    trip: Ints
+    stop: Ints
+    departed_s: Floats
+    boardings: Ints
+    alightings: Ints
+    load: Ints
+    denied: Ints
+
+    def __len__(self) -> int:
+        return len(self.bus)
+
+    def take(self, rows: Ints) -> Visits:
+        """Return the visits at some positions, in that order."""
+        return Visits(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    @classmethod
+    def of(cls, rows: list[Visit]) -> Visits:
+        """Build the columns from the loop's rows, sorted by bus and time."""
+        table = np.array(rows, dtype=np.float64).reshape(-1, 10)
+        table = table[np.lexsort((table[:, 5], table[:, 0]))]
+        whole = table.astype(np.int64)
+        return cls(
+            bus=whole[:, 0],
+            route=whole[:, 1],
+            direction=whole[:, 2],
+            trip=whole[:, 3],
+            stop=whole[:, 4],
+            departed_s=table[:, 5].round(3),
+            boardings=whole[:, 6],
+            alightings=whole[:, 7],
+            load=whole[:, 8],
+            denied=whole[:, 9],
+        )
+
+
+@dataclass
+class _Lane:
+    """One direction of a route while the day runs; lists, because the loop reads single numbers.
+
+    `arrived`, `boarded`, `refused` and `last_departed_s` are by stop, `alight_share` is by bin and stop, `running` by
+    bin. Each lane has its own luck, and demand is drawn before the buses run: a trip more or a longer hold on one lane
+    changes only what follows from it.
+    """
+
+    route: int
+    direction: int
+    rng: np.random.Generator
+    running: list[float]
+    legs_s: list[float]
+    arrived: list[list[float]]
+    alight_share: list[list[float]]
+    boarded: list[int]
+    refused: list[int]
+    last_departed_s: list[float]
+    trips: int = 0
+
+
+def run_route(
+    service: Service, duty: list[int], fleet: list[Bus], demand: DayDemand, conditions: DayConditions, seed: int
+) -> list[Visit]:
+    """Run one route for one day and return its stop visits in the order in which trips began.
+
+    Args:
+        service: the route and its planned headways.
+        duty: indices of the buses on duty; on a workday those behind `service.base_buses` run in the peaks only.
+        fleet: all buses by index.
+        demand: who comes to which stop when, whatever the buses do.
+        conditions: running times and the kind of day.
+        seed: the city's seed.
+    """
+    lanes = _lanes(service, demand, conditions, seed)
+    rows: list[Visit] = []
+    peak_only = set(duty[service.base_buses :]) if conditions.is_workday else set()
+    rng = stream(seed, Purpose.PULL_OUT, conditions.service_date, service.route.index)
+    queue = _pull_outs(service, duty, peak_only, rng)
+    heapq.heapify(queue)
+    while queue:
+        ready_s, bus, terminal = heapq.heappop(queue)
+        lane = lanes[terminal]
+        held_s = lane.last_departed_s[0] + HEADWAY_HELD * _headway_s(service, conditions, ready_s)
+        leaves_s = max(ready_s, held_s)
+        if is_last_departure_past(leaves_s):
+            continue
+        if bus in peak_only and not in_peak_window(leaves_s):
+            opens_s = next_peak_window(leaves_s)
+            if opens_s is not None:
+                heapq.heappush(queue, (opens_s + (leaves_s % service.headway_peak_s), bus, terminal))
+            continue
+        ends_s = _run_trip(rows, lane, bus, fleet[bus].kind.capacity, leaves_s)
+        heapq.heappush(queue, (ends_s + TURN_BACK_S + TURN_BACK_SPREAD_S * lane.rng.random(), bus, 1 - terminal))
+    return rows
+
+
+def _lanes(service: Service, demand: DayDemand, conditions: DayConditions, seed: int) -> list[_Lane]:
+    route, legs = service.route, leg_times_s(service.route)
+    return [
+        _Lane(
+            route=route.index,
+            direction=direction,
+            rng=stream(seed, Purpose.RUNNING, conditions.service_date, 2 * route.index + direction),
+            running=conditions.running.tolist(),
+            legs_s=way,
+            arrived=demand.arrived[direction].tolist(),
+            alight_share=demand.alight_share[direction].tolist(),
+            boarded=[0] * route.stops,
+            refused=[0] * route.stops,
+            last_departed_s=[-1e9] * route.stops,
+        )
+        for direction, way in enumerate((legs, legs[::-1]))
+    ]
+
+
+def _pull_outs(
+    service: Service, duty: list[int], peak_only: set[int], rng: np.random.Generator
+) -> list[tuple[float, int, int]]:
+    """Return when, which bus, from which terminal: all-day buses over one cycle, peak buses into their first window."""
+    all_day = [bus for bus in duty if bus not in peak_only]
+    late = [bus for bus in duty if bus in peak_only]
+    starts = [
+        (start_s, bus, terminal)
+        for bus, (start_s, terminal) in zip(all_day, first_departures(service.cycle_s, len(all_day)), strict=True)
+    ]
+    wait_s = PEAK_WINDOWS_S[0][0] - SERVICE_STARTS_S
+    starts += [
+        (start_s + wait_s, bus, terminal)
+        for bus, (start_s, terminal) in zip(late, first_departures(service.cycle_s, len(late)), strict=True)
+    ]
+    return [(start_s + 60.0 * rng.random(), bus, terminal) for start_s, bus, terminal in starts]
+
+
+def _headway_s(service: Service, conditions: DayConditions, second: float) -> float:
+    if not conditions.is_workday:
+        return service.headway_weekend_s
+    return service.headway_peak_s if in_peak_window(second) else service.headway_offpeak_s
+
+
+def _run_trip(rows: list[Visit], lane: _Lane, bus: int, capacity: int, leaves_s: float) -> float:
+    """Run one bus from terminal to terminal, append its visits and return when it is empty at the far end."""
+    stops = len(lane.boarded)
+    noise = np.exp(RUNNING_SIGMA * lane.rng.standard_normal(stops)).tolist()
+    choice = lane.rng.standard_normal(stops).tolist()
+    now_s, load = leaves_s, 0
+    for stop in range(stops):
+        if stop:
+            bin_now = _bin(now_s)[0]
+            now_s += lane.legs_s[stop - 1] * lane.running[bin_now] * noise[stop]
+            now_s = max(now_s, lane.last_departed_s[stop] + MIN_GAP_S)
+        bin_now, part = _bin(now_s)
+        off = load if stop == stops - 1 else _alighting(load, lane.alight_share[bin_now][stop], choice[stop])
+        arrived = lane.arrived[stop]
+        here = int(arrived[bin_now] + (arrived[bin_now + 1] - arrived[bin_now]) * part) - lane.boarded[stop]
+        on = min(here, capacity - load + off)
+        load += on - off
+        # First come, first served: who was refused before boards first, so only the rest of those left is new.
+        denied = here - on - max(0, lane.refused[stop] - on)
+        lane.boarded[stop] += on
+        lane.refused[stop] = here - on
+        if stop:
+            slow = 1.0 + CROWDED_DWELL_FACTOR * load / capacity
+            now_s += DOORS_S + (BOARDING_S * on + ALIGHTING_S * off) * slow
+        lane.last_departed_s[stop] = now_s
+        rows.append((bus, lane.route, lane.direction, lane.trips, stop, now_s, on, off, load, denied))
+    lane.trips += 1
+    return now_s
+
+
+def _bin(second: float) -> tuple[int, float]:
+    """Return the bin of an instant and how far into it, from 0 to below 1; the last bin holds all that is later."""
+    place = (second - FIRST_BIN_S) / BIN_S
+    if place >= BINS:
+        return BINS - 1, 1.0
+    number = int(place)
+    return number, place - number
+
+
+def _alighting(load: int, share: float, chance: float) -> int:
+    """Draw how many get off: the normal approximation of a binomial, which needs no random call in the loop."""
+    mean = load * share
+    return min(load, max(0, int(mean + chance * (mean * (1.0 - share)) ** 0.5 + 0.5)))
