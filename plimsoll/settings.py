@@ -29,11 +29,13 @@ class Settings(BaseSettings):
     dbt_project_dir: Path = PROJECT_DIR / "dbt_project"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    database_url: SecretStr | None = Field(None, validation_alias=AliasChoices("DATABASE_URL", "PLIMSOLL_DATABASE_URL"))
-    kafka_bootstrap_servers: str | None = Field(
-        None, validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS", "PLIMSOLL_KAFKA_BOOTSTRAP_SERVERS")
+    database_url: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("DATABASE_URL", "PLIMSOLL_DATABASE_URL")
     )
-    kafka_home: Path | None = Field(None, validation_alias=AliasChoices("KAFKA_HOME", "PLIMSOLL_KAFKA_HOME"))
+    kafka_bootstrap_servers: str | None = Field(
+        default=None, validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS", "PLIMSOLL_KAFKA_BOOTSTRAP_SERVERS")
+    )
+    kafka_home: Path | None = Field(default=None, validation_alias=AliasChoices("KAFKA_HOME", "PLIMSOLL_KAFKA_HOME"))
 
     host: str = "127.0.0.1"
     postgres_port: int = 5433

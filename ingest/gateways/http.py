@@ -4,8 +4,6 @@ The application that includes `create_router` sets `app.state.gateway` (Gateway)
 (DeviceSites), and says by a dependency which tenant a request belongs to.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +16,8 @@ from fastapi.responses import JSONResponse
 from ingest.gateways.gateway import BrokerUnavailable, Gateway, Normalise, Refusal
 from ingest.gateways.payloads import bus_event, device_report, traffic_count, venue_event
 from plimsoll.contracts import InvalidEvent
+
+# No postponed annotations here: FastAPI has to resolve `Tenant`, which only exists inside `create_router`.
 
 MAX_EVENTS = 5_000
 RETRY_AFTER_S = 5
@@ -203,7 +203,7 @@ def _problem(
 ) -> JSONResponse:
     titles = {413: "Too large", 422: "Invalid event", 503: "Temporarily unavailable"}
     body: dict[str, Any] = {
-        "type": "about:blank",
+        "type": f"/docs#problem-{code}",
         "title": titles[status],
         "status": status,
         "code": code,

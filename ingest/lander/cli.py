@@ -27,6 +27,7 @@ def run(
 
     from ingest.lander.lander import Lander
     from plimsoll.contracts import load_contracts
+    from plimsoll.contracts.topics import end_offsets
     from plimsoll.logging import configure
     from plimsoll.settings import Settings
 
@@ -34,17 +35,17 @@ def run(
     configure(settings.log_level)
     contracts = load_contracts(settings.contracts_dir)
     lander = Lander(settings.require_database_url(), settings.require_kafka(), contracts, name)
+    ends = end_offsets(settings.require_kafka(), contracts) if until_caught_up else None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: lander.stop())
-    landed = _with_progress(lander) if until_caught_up else lander.run()
+    landed = _with_progress(lander, ends) if ends is not None else lander.run()
     typer.echo(f"landed {landed.rows:,} rows, rejected {landed.rejected:,}")
 
 
-def _with_progress(lander: Lander) -> Landed:
+def _with_progress(lander: Lander, ends: dict[tuple[str, int], int]) -> Landed:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    ends = lander.ends()
     columns = [TextColumn("landing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("landing", total=lander.behind(ends))
@@ -53,3 +54,30 @@ def _with_progress(lander: Lander) -> Landed:
             progress.update(task, completed=lander.landed.rows + lander.landed.rejected)
 
         return lander.run(until=ends, on_batch=show)
+
+
+@app.command()
+def wait(
+    timeout: Annotated[float, typer.Option(min=1, help="Give up after this many seconds.")] = 120,
+) -> None:
+    """Wait until the running landers have landed all that is in the topics now."""
+    import threading
+    import time
+
+    from ingest.lander.progress import lag
+    from plimsoll.contracts import load_contracts
+    from plimsoll.contracts.topics import end_offsets
+    from plimsoll.database import connect
+    from plimsoll.errors import PlimsollError
+    from plimsoll.settings import Settings
+
+    settings = Settings.load()
+    contracts = load_contracts(settings.contracts_dir)
+    ends = end_offsets(settings.require_kafka(), contracts)
+    deadline, pause = time.monotonic() + timeout, threading.Event()
+    with connect(settings.require_database_url(), autocommit=True) as connection:
+        while behind := sum(lag(connection, ends).values()):
+            if time.monotonic() > deadline:
+                raise PlimsollError(f"{behind:,} messages are not landed after {timeout:.0f} s; is a lander running?")
+            pause.wait(0.1)
+    typer.echo("everything is landed")

@@ -12,7 +12,8 @@ import psycopg
 
 from ingest.lander.dead_letters import DeadLetters
 from ingest.lander.landing import Batch, Landing, Message, Reject
-from ingest.lander.ledger import FencedError, Position, landed_offsets, open_position
+from ingest.lander.ledger import FencedError, Position, open_position
+from ingest.lander.progress import lag
 from ingest.lander.source import KafkaSource, Partition
 from plimsoll.contracts import Contract, InvalidEvent
 from plimsoll.errors import PlimsollError
@@ -79,14 +80,9 @@ class Lander:
             self.close()
         return self.landed
 
-    def ends(self) -> dict[Partition, int]:
-        """Where the topics end now."""
-        return self._source.end_offsets(self._contracts)
-
     def behind(self, until: Mapping[Partition, int]) -> int:
         """How many messages the ledger still lacks to reach these offsets."""
-        landed = landed_offsets(self._connected())
-        return sum(max(0, end - landed.get(partition, 0)) for partition, end in until.items())
+        return sum(lag(self._connected(), until).values())
 
     def reached(self, until: Mapping[Partition, int]) -> bool:
         """Whether the ledger has reached these offsets; partitions held by other landers are looked up."""
@@ -97,8 +93,7 @@ class Lander:
             return True
         if behind.keys() <= self._positions.keys():
             return False
-        landed = landed_offsets(self._connected())
-        return all(end == 0 or landed.get(p, 0) >= end for p, end in behind.items())
+        return not any(lag(self._connected(), behind).values())
 
     def close(self) -> None:
         """Leave the group and close the connections."""

@@ -97,17 +97,6 @@ class KafkaSource:
         found = self._consumer.beginning_offsets([TopicPartition(*p) for p in partitions])
         return {(p.topic, p.partition): offset for p, offset in found.items()}
 
-    def end_offsets(self, topics: Iterable[str]) -> dict[Partition, int]:
-        """The offset after the newest message of every partition of the topics."""
-        from kafka import TopicPartition
-
-        partitions = [
-            TopicPartition(topic, number)
-            for topic in topics
-            for number in self._consumer.partitions_for_topic(topic) or ()
-        ]
-        return {(p.topic, p.partition): offset for p, offset in self._consumer.end_offsets(partitions).items()}
-
     def identity(self, topics: Iterable[str]) -> tuple[str, dict[str, str]]:
         """The cluster's id and each topic's id, which changes when a topic is created again."""
         from kafka.admin import KafkaAdminClient

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from ingest.simulator.city import City
+    from plimsoll.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Feed a simulated city: buses, venues and roads with their faults.")
 
@@ -56,7 +57,9 @@ def history(
 @app.command()
 def live(
     speed: Annotated[float, typer.Option(min=0.01, help="How many times as fast as the clock, until caught up.")] = 1,
-    back_minutes: Annotated[float, typer.Option(min=0, help="Start this long ago.")] = 0,
+    back_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Start this long ago; default: where the loaded history ends.")
+    ] = None,
     until_now: Annotated[bool, typer.Option("--until-now", help="Stop when the city has caught up.")] = False,
     buses: Buses = 90,
     seed: Seed = 7,
@@ -75,15 +78,25 @@ def live(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     now = datetime.now(UTC)
-    sent = send_live(
+    sent, refused = send_live(
         _city(seed, buses, settings.default_tenant),
         f"http://{settings.host}:{settings.api_port}",
-        now - timedelta(minutes=back_minutes),
+        now - timedelta(minutes=back_minutes) if back_minutes is not None else _history_end(settings),
         stop,
         until=now if until_now else None,
         speed=speed,
     )
-    typer.echo(f"sent {sent:,} events")
+    typer.echo(f"sent {sent:,} events, refused {refused:,}")
+    if refused > sent:
+        raise typer.Exit(1)
+
+
+def _history_end(settings: Settings) -> datetime:
+    from ingest.simulator.feed import history_end
+    from plimsoll.database import connect
+
+    with connect(settings.require_database_url(), autocommit=True) as connection:
+        return history_end(connection) or datetime.now(UTC)
 
 
 def _city(seed: int, buses: int, tenant_id: str) -> City:

@@ -78,6 +78,14 @@ def load_history(
     return landed, rejected
 
 
+def history_end(connection: psycopg.Connection) -> datetime | None:
+    """Until when the city's history is loaded; None if there is none."""
+    row = connection.execute(
+        "SELECT next_offset FROM ingest.offsets WHERE topic = %s AND partition = %s", [STREAMS[0], SIMULATOR_PARTITION]
+    ).fetchone()
+    return _EPOCH + timedelta(microseconds=row[0]) if row else None
+
+
 def _messages(day: SimulatedDay, tenant_id: str, start_at: datetime) -> Iterator[Message]:
     tables = dict(zip(STREAMS, (day.events, day.traffic, day.statuses, day.heartbeats), strict=True))
     for topic, table in tables.items():
@@ -140,8 +148,7 @@ def send_live(
     *,
     until: datetime | None = None,
     speed: float = 1.0,
-    on_sent: Callable[[int, datetime], None] = lambda events, at: None,
-) -> int:
+) -> tuple[int, int]:
     """Send what the city delivers from `from_at` on to the API's gateway, at the time it is due.
 
     City time starts at `from_at` and runs `speed` times as fast as the clock until it has caught up with the clock;
@@ -149,30 +156,28 @@ def send_live(
 
     Args:
         until: stop at this city time; None goes on until `stop` is set.
-        on_sent: told the number of events and the city time after every request.
 
     Returns:
-        Events sent.
+        Events that the gateway accepted, and events that it refused.
 
     Raises:
         PlimsollError: the gateway refuses for good.
     """
     import httpx
 
-    sent = 0
+    accepted = refused = 0
     started_at = datetime.now(UTC)
     with httpx.Client(base_url=api_url, timeout=30) as client:
         for batch in _batches(city, from_at, until):
             due_at = batch[-1][0]
             if not _await(due_at, from_at, started_at, speed, stop):
-                return sent
+                break
             for address, payloads in _by_address(batch).items():
-                _post(client, address, payloads, stop)
-                sent += len(payloads)
-                on_sent(len(payloads), due_at)
+                bad = _post(client, address, payloads, stop)
+                accepted, refused = accepted + len(payloads) - bad, refused + bad
             if stop.is_set():
-                return sent
-    return sent
+                break
+    return accepted, refused
 
 
 Delivery = tuple[datetime, str, dict[str, Any]]
@@ -206,7 +211,8 @@ def _by_address(batch: list[Delivery]) -> dict[str, list[dict[str, Any]]]:
     return grouped
 
 
-def _post(client: Any, address: str, payloads: list[dict[str, Any]], stop: threading.Event) -> None:
+def _post(client: Any, address: str, payloads: list[dict[str, Any]], stop: threading.Event) -> int:
+    """Send until the gateway has taken or refused them; return how many it refused."""
     import httpx
 
     while not stop.is_set():
@@ -220,5 +226,9 @@ def _post(client: Any, address: str, payloads: list[dict[str, Any]], stop: threa
             stop.wait(float(answer.headers.get("Retry-After", "2")))
             continue
         if answer.status_code in (202, 207, 422):  # the city's faults include events that deserve refusal
-            return
+            errors = answer.json().get("errors", [])
+            if errors:
+                log.info("the gateway refused %d events, the first because of %s", len(errors), errors[0])
+            return len(errors)
         raise PlimsollError(f"the gateway at {address} answered {answer.status_code}: {answer.text[:200]}")
+    return 0

@@ -39,6 +39,26 @@ def present_topics(bootstrap_servers: str) -> dict[str, int]:
         consumer.close()
 
 
+def end_offsets(bootstrap_servers: str, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+    """(topic, partition) to the offset after its newest message.
+
+    Raises:
+        PlimsollError: the broker cannot be reached.
+    """
+    from kafka import KafkaConsumer, TopicPartition
+    from kafka.errors import KafkaError
+
+    try:
+        consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
+        try:
+            wanted = [TopicPartition(t, n) for t in topics for n in consumer.partitions_for_topic(t) or ()]
+            return {(p.topic, p.partition): offset for p, offset in consumer.end_offsets(wanted).items()}
+        finally:
+            consumer.close()
+    except KafkaError as error:
+        raise PlimsollError(f"Kafka at {bootstrap_servers} cannot be reached: {error}") from error
+
+
 def create_topics(bootstrap_servers: str, contracts: Iterable[Contract], replication: int = 1) -> list[str]:
     """Create the topics that are missing; return their names.
 

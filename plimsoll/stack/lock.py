@@ -2,6 +2,9 @@
 
 import fcntl
 import os
+import select
+import signal
+import time
 from pathlib import Path
 
 from plimsoll.stack.errors import StackError
@@ -59,3 +62,36 @@ def make_state_dir(path: Path) -> None:
     if not path.exists():
         path.mkdir(parents=True)
         path.chmod(0o755)
+
+
+def stop_owner(state_dir: Path, timeout_s: float = 60.0) -> bool:
+    """Ask the process that holds a state directory to stop, and wait until it has; False if none holds it.
+
+    Raises:
+        StackError: it did not stop in time.
+    """
+    path = state_dir.resolve() / "stack.lock"
+    if not path.exists():
+        return False
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        asked = False
+        deadline = time.monotonic() + timeout_s
+        while not _free(descriptor):
+            if not asked:
+                os.kill(int(os.pread(descriptor, 32, 0)), signal.SIGTERM)
+                asked = True
+            if time.monotonic() > deadline:
+                raise StackError(f"the stack on {state_dir} did not stop within {timeout_s:.0f} s")
+            select.select([], [], [], 0.1)
+        return asked
+    finally:
+        os.close(descriptor)
+
+
+def _free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,224 @@
+"""The platform on one machine: what starts in which order, and the demo that takes it from events to forecasts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from plimsoll.contracts import load_contracts
+from plimsoll.contracts.topics import create_topics
+from plimsoll.database import connect, migrate
+from plimsoll.environment import client_environment
+from plimsoll.settings import Settings, write_stack_env
+from plimsoll.stack.errors import StackError
+from plimsoll.stack.local import LocalStack
+from plimsoll.stack.ports import require_free
+from plimsoll.stack.process import Child
+from plimsoll.stack.readiness import http_ready
+from plimsoll.stack.supervisor import Supervisor
+
+MAIN_JOB = "build_everything"
+LEAD_MINUTES = 10
+_PLIMSOLL = (sys.executable, "-m", "plimsoll")
+
+
+@dataclass
+class Platform:
+    """A running platform: servers, lander, API, Dagster; with the seconds that each step took."""
+
+    settings: Settings
+    console: Console
+    supervisor: Supervisor
+    environment: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Say what is going on and how long it took."""
+        started = time.monotonic()
+        self.console.print(f"[bold]▸[/] {what} …")
+        yield
+        self.seconds[what] = time.monotonic() - started
+        self.console.print(f"  [green]✓[/] [dim]{self.seconds[what]:.1f} s[/]")
+
+    def run(self, *command: str) -> None:
+        """Run a command of the platform to its end, its progress on this terminal.
+
+        Raises:
+            StackError: it failed.
+        """
+        done = subprocess.run([*_PLIMSOLL, *command], env={**os.environ, **self.environment})
+        if done.returncode != 0:
+            raise StackError(f"`plimsoll {' '.join(command)}` failed with exit code {done.returncode}")
+
+    def run_job(self, job: str) -> None:
+        """Run a Dagster job to its end, its log in `logs/<job>.log`, each finished step on this terminal.
+
+        Raises:
+            StackError: a step failed; with the last log lines.
+        """
+        log_path = self.settings.home / "logs" / f"{job}.log"
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        command = [
+            str(Path(sys.executable).parent / "dagster"),
+            "job",
+            "execute",
+            "-m",
+            "orchestration.definitions",
+            "-j",
+            job,
+        ]
+        with (
+            log_path.open("w") as log,
+            self.console.status(f"{job}: starting") as status,
+            subprocess.Popen(
+                command,
+                env={**os.environ, **self.environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as process,
+        ):
+            assert process.stdout is not None
+            for line in process.stdout:
+                log.write(line)
+                if "STEP_START" in line or "STEP_SUCCESS" in line:
+                    status.update(f"{job}: {line.rpartition(' - ')[2].strip()[:90]}")
+        if process.returncode != 0:
+            tail = "".join(log_path.read_text().splitlines(keepends=True)[-25:])
+            raise StackError(f"the Dagster job {job} failed; its last lines ({log_path}):\n{tail}")
+
+
+@contextmanager
+def running_platform(settings: Settings, console: Console) -> Iterator[Platform]:
+    """Bring the platform up; on leaving, stop every process that was started. Data stay.
+
+    Raises:
+        StackError: something does not start; the message says what to do.
+    """
+    say = lambda text: console.print(f"  [dim]{text}[/]")  # noqa: E731
+    require_free(settings.api_port, "the API", "PLIMSOLL_API_PORT")
+    require_free(settings.dagster_port, "the Dagster UI", "PLIMSOLL_DAGSTER_PORT")
+    with ExitStack() as exits:
+        started = time.monotonic()
+        console.print("[bold]▸[/] PostgreSQL and Apache Kafka …")
+        servers = exits.enter_context(
+            LocalStack(
+                settings.home,
+                postgres_port=settings.postgres_port,
+                kafka_port=settings.kafka_port,
+                kafka_controller_port=settings.kafka_controller_port,
+                database_url=settings.database_url.get_secret_value() if settings.database_url else None,
+                bootstrap_servers=settings.kafka_bootstrap_servers,
+                kafka_home=settings.kafka_home,
+                say=say,
+            )
+        )
+        console.print(f"  [green]✓[/] [dim]{time.monotonic() - started:.1f} s[/]")
+        addresses = {"DATABASE_URL": servers.database_url, "KAFKA_BOOTSTRAP_SERVERS": servers.bootstrap_servers}
+        env_file = write_stack_env(settings.home, addresses)
+        exits.callback(env_file.unlink, missing_ok=True)
+        settings = Settings.load()
+        supervisor = exits.enter_context(Supervisor(settings.home, say))
+        platform = Platform(settings, console, supervisor, client_environment(settings))
+        _prepare(platform)
+        _start_processes(platform)
+        yield platform
+
+
+def _prepare(platform: Platform) -> None:
+    settings = platform.settings
+    with platform.step("Tables and topics"):
+        migrate(settings.require_database_url(), settings.contracts_dir)
+        create_topics(settings.require_kafka(), load_contracts(settings.contracts_dir).values())
+
+
+def _start_processes(platform: Platform) -> None:
+    settings, supervisor, environment = platform.settings, platform.supervisor, platform.environment
+    dagster_bin = Path(sys.executable).parent
+    with platform.step("Lander, API and Dagster"):
+        platform.run("dagster-home")
+        supervisor.start("lander", [*_PLIMSOLL, "lander", "run", "--name", "local"], env=environment)
+        supervisor.start(
+            "dagster-webserver",
+            [
+                str(dagster_bin / "dagster-webserver"), "-m", "orchestration.definitions",
+                "-h", settings.host, "-p", str(settings.dagster_port),
+            ],
+            env=environment,
+        )  # fmt: skip
+        supervisor.start(
+            "dagster-daemon",
+            [str(dagster_bin / "dagster-daemon"), "run", "-m", "orchestration.definitions"],
+            env=environment,
+        )
+        supervisor.start(
+            "api",
+            [*_PLIMSOLL, "api"],
+            env=environment,
+            ready=http_ready(f"{api_url(settings)}/healthz"),
+            ready_timeout_s=60,
+        )
+
+
+def api_url(settings: Settings) -> str:
+    """Where the API answers on this machine."""
+    return f"http://{settings.host}:{settings.api_port}"
+
+
+def dagster_url(settings: Settings) -> str:
+    """Where the Dagster UI answers on this machine."""
+    return f"http://{settings.host}:{settings.dagster_port}"
+
+
+def feed(platform: Platform, buses: int, weeks: float) -> Child:
+    """The simulated city: its history in bulk, the last minutes through the gateway, then its life.
+
+    Returns:
+        The process that goes on sending.
+    """
+    size = ("--buses", str(buses))
+    with platform.step(f"History of a simulated city ({weeks:g} weeks, {buses} buses)"):
+        platform.run("simulate", "history", "--weeks", str(weeks), "--lead-minutes", str(LEAD_MINUTES), *size)
+    with platform.step(f"Its last {LEAD_MINUTES} minutes through HTTP and Kafka"):
+        platform.run("simulate", "live", "--until-now", "--speed", "1000000", *size)
+        platform.run("lander", "wait")
+    return platform.supervisor.start(
+        "simulator", [*_PLIMSOLL, "simulate", "live", "--back-minutes", "1", *size], env=platform.environment
+    )
+
+
+def counts(platform: Platform) -> Sequence[tuple[str, str]]:
+    """What the platform holds now, as (what, how much) for people."""
+    queries = {
+        "events landed": "SELECT count(*) FROM raw.occupancy_events",
+        "of them through Kafka": "SELECT count(*) FROM raw.occupancy_events WHERE _partition >= 0",
+        "messages refused": "SELECT count(*) FROM ingest.rejected_messages",
+        "sites": "SELECT count(*) FROM marts.dim_site",
+        "site × hours": "SELECT count(*) FROM marts.fct_occupancy_hourly",
+        "hours forecast": "SELECT count(*) FROM marts.forecast_latest",
+        "series forecast": "SELECT count(DISTINCT (tenant_id, series_id)) FROM marts.forecast_latest",
+        "open hotspots": "SELECT count(*) FROM ops.hotspots WHERE state IN ('pending', 'firing', 'acknowledged')",
+        "recommendations": "SELECT count(*) FROM ops.recommendations WHERE state = 'proposed'",
+    }
+    found = []
+    with connect(platform.settings.require_database_url(), autocommit=True) as connection:
+        for what, query in queries.items():
+            row = connection.execute(query).fetchone()  # type: ignore[arg-type]
+            found.append((what, f"{row[0]:,}" if row else "–"))
+        best = connection.execute(
+            """
+            SELECT method, wape FROM forecast.backtests
+            WHERE created_at = (SELECT max(created_at) FROM forecast.backtests) AND wape IS NOT NULL
+            ORDER BY horizon_h DESC, wape
+            """
+        ).fetchall()
+    return [*found, *((f"WAPE of {method}", f"{wape:.3f}") for method, wape in best[:4])]
