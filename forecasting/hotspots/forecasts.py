@@ -1,0 +1,172 @@
+"""What is forecast for every entity: predictions as load factors, and the crowded windows in them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import psycopg
+
+from forecasting.hotspots.model import Entity, crowded_minutes
+from forecasting.hotspots.policy import HotspotPolicy
+from forecasting.store import Prediction, latest_predictions
+
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class ForecastHour:
+    """One hour of one entity as forecast. Loads of a route are those of a vehicle on its busiest stretch.
+
+    Attributes:
+        hour: start (UTC).
+        load: people (per vehicle for a route), the middle of the forecast.
+        low: the same, 10 % quantile.
+        high: the same, 90 % quantile.
+        capacity: places (per vehicle for a route).
+        vehicles: vehicles that share the crowd: those on the busiest stretch, 1 for a site or area.
+        origin_at: when the forecast was made.
+        method: how.
+        model_version: by which model.
+    """
+
+    hour: datetime
+    load: float
+    low: float
+    high: float
+    capacity: float
+    vehicles: float
+    origin_at: datetime
+    method: str
+    model_version: str
+
+    @property
+    def load_factor(self) -> float:
+        """Load over capacity."""
+        return self.load / self.capacity
+
+    def crowded_minutes(self, threshold: float, load: float | None = None) -> float:
+        """Crowded passenger-minutes of the hour above a share of the capacity, at the middle or another load."""
+        each = self.load if load is None else load
+        return self.vehicles * crowded_minutes([each], threshold * self.capacity, 60)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive crowded hours of one entity."""
+
+    hours: tuple[ForecastHour, ...]
+
+    @property
+    def start(self) -> datetime:
+        """Start of the first hour."""
+        return self.hours[0].hour
+
+    @property
+    def end(self) -> datetime:
+        """End of the last hour."""
+        return self.hours[-1].hour + _HOUR
+
+    @property
+    def peak(self) -> ForecastHour:
+        """The fullest hour."""
+        return max(self.hours, key=lambda hour: hour.load_factor)
+
+
+def crowded_windows(hours: Iterable[ForecastHour], threshold: float) -> list[Window]:
+    """The unbroken runs of hours at or above the threshold, in order of time."""
+    windows: list[list[ForecastHour]] = []
+    for hour in sorted(hours, key=lambda hour: hour.hour):
+        if hour.load_factor < threshold:
+            continue
+        if windows and windows[-1][-1].hour + _HOUR == hour.hour:
+            windows[-1].append(hour)
+        else:
+            windows.append([hour])
+    return [Window(tuple(run)) for run in windows]
+
+
+def read_forecasts(
+    connection: psycopg.Connection, tenant_id: str, now: datetime, policy: HotspotPolicy, entity: Entity | None = None
+) -> dict[Entity, list[ForecastHour]]:
+    """The forecast hours from the present one to the horizon, for one entity or for all whose capacity is known."""
+    start = now.replace(minute=0, second=0, microsecond=0)
+    predictions = latest_predictions(
+        connection,
+        tenant_id,
+        start=start,
+        end=start + policy.forecast_horizon,
+        oldest_origin=now - policy.oldest_forecast,
+        series_id=entity.series_id if entity else None,
+    )
+    fleet = _read_fleet(connection, tenant_id) if predictions else {}
+    hours: dict[Entity, list[ForecastHour]] = defaultdict(list)
+    for prediction in predictions:
+        known = fleet.get(prediction.series_id)
+        if known is not None:
+            hours[known.entity].append(_forecast_hour(prediction, known, policy))
+    return hours
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Capacity of a series' site, or mean capacity and usual number of vehicles of its route."""
+
+    entity: Entity
+    capacity: float
+    vehicles: float = 1.0
+
+
+def _read_fleet(connection: psycopg.Connection, tenant_id: str) -> dict[str, _Places]:
+    """Places by series id. A route's vehicles are those that served it last, in service or not."""
+    rows = connection.execute(
+        """
+        WITH last_seen AS (
+            SELECT coalesce(live.route_id, sites.route_id) AS route_id, live.direction_id, live.site_id,
+                   nullif(coalesce(sites.capacity, live.capacity), 0) AS capacity
+            FROM live.occupancy AS live
+            LEFT JOIN registry.sites ON sites.tenant_id = live.tenant_id AND sites.site_id = live.site_id
+            WHERE live.tenant_id = %(tenant)s AND coalesce(sites.is_active, true)
+        )
+        SELECT 'route', route_id, direction_id, avg(capacity)::float8, count(*)::float8
+        FROM last_seen WHERE route_id IS NOT NULL AND capacity IS NOT NULL AND direction_id IS NOT NULL
+        GROUP BY route_id, direction_id
+        UNION ALL
+        SELECT 'site', site_id, NULL, capacity, 1 FROM last_seen WHERE route_id IS NULL AND capacity IS NOT NULL
+        UNION ALL
+        SELECT 'area', live.stream_id::text, NULL,
+               nullif(coalesce(sites.capacity, live.estimated_max_people), 0), 1
+        FROM live.traffic AS live
+        LEFT JOIN registry.sites ON sites.tenant_id = live.tenant_id AND sites.site_id = live.stream_id::text
+        WHERE live.tenant_id = %(tenant)s AND coalesce(sites.is_active, true)
+          AND coalesce(sites.capacity, live.estimated_max_people) > 0
+        UNION ALL
+        SELECT CASE kind WHEN 'area' THEN 'area' ELSE 'site' END, site_id, NULL, capacity, 1
+        FROM registry.sites AS sites
+        WHERE tenant_id = %(tenant)s AND is_active AND route_id IS NULL AND capacity IS NOT NULL
+          AND NOT EXISTS (SELECT FROM last_seen WHERE last_seen.site_id = sites.site_id)
+        """,
+        {"tenant": tenant_id},
+    )
+    places = [
+        _Places(Entity(kind, key, direction), capacity, vehicles) for kind, key, direction, capacity, vehicles in rows
+    ]
+    return {place.entity.series_id: place for place in places}
+
+
+def _forecast_hour(prediction: Prediction, places: _Places, policy: HotspotPolicy) -> ForecastHour:
+    is_route = places.entity.kind == "route"
+    raised = 1 / policy.load_profile_density if is_route else 1.0
+    return ForecastHour(
+        hour=prediction.target_hour,
+        load=prediction.predicted * raised,
+        low=prediction.p10 * raised,
+        high=prediction.p90 * raised,
+        capacity=places.capacity,
+        vehicles=max(1.0, places.vehicles / policy.stretches) if is_route else 1.0,
+        origin_at=prediction.origin_at,
+        method=prediction.method,
+        model_version=prediction.model_version,
+    )

@@ -1,0 +1,35 @@
+"""The forecast's tables in PostgreSQL. SQL only: what a model is and which is better is decided elsewhere."""
+
+from forecasting.store.models import (
+    ModelNotFound,
+    StoredModel,
+    champion_or_none,
+    list_models,
+    load_champion,
+    promote,
+    reject,
+    rollback,
+    save_backtests,
+    save_model,
+)
+from forecasting.store.panel import Panel, read_panel
+from forecasting.store.predictions import Prediction, append_predictions, ensure_partitions, latest_predictions
+
+__all__ = [
+    "ModelNotFound",
+    "Panel",
+    "Prediction",
+    "StoredModel",
+    "append_predictions",
+    "champion_or_none",
+    "ensure_partitions",
+    "latest_predictions",
+    "list_models",
+    "load_champion",
+    "promote",
+    "read_panel",
+    "reject",
+    "rollback",
+    "save_backtests",
+    "save_model",
+]

@@ -1,0 +1,88 @@
+"""The panel that models learn from: a tenant's hourly series, read from the marts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from plimsoll.errors import PlimsollError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A tenant's hourly series.
+
+    Attributes:
+        hours: one row per series and hour: `site_id` (the series id, categorical), `hour` (UTC, start), `value`
+            (people or vehicles, mean over the hour), `capacity` (NaN where unknown), `is_imputed`.
+        tz: IANA time zone by series id.
+        groups: what a series without history borrows its shape from, by series id: venue, area or route.
+    """
+
+    hours: pd.DataFrame
+    tz: Mapping[str, str]
+    groups: Mapping[str, str]
+
+
+def read_panel(
+    connection: psycopg.Connection, tenant_id: str, *, since: datetime | None = None, until: datetime | None = None
+) -> Panel:
+    """The tenant's series from `marts.fct_series_hourly` with `since <= hour < until`, ordered by series and hour.
+
+    Raises:
+        PlimsollError: the mart is not built yet.
+    """
+    query = """
+        COPY (
+            SELECT series_id, extract(epoch FROM hour)::bigint, value, capacity, coalesce(is_imputed, false)::int,
+                   series_kind, time_zone
+            FROM marts.fct_series_hourly
+            WHERE tenant_id = %s AND value IS NOT NULL AND hour >= %s AND hour < %s
+            ORDER BY series_id, hour
+        ) TO STDOUT (FORMAT csv)
+    """
+    text = io.BytesIO()
+    first = since or datetime(1970, 1, 1, tzinfo=UTC)
+    last = until or datetime(9999, 1, 1, tzinfo=UTC)
+    try:
+        with connection.cursor() as cursor, cursor.copy(query, [tenant_id, first, last]) as copy:
+            for block in copy:
+                text.write(block)
+    except psycopg.errors.UndefinedTable as error:
+        raise PlimsollError("marts.fct_series_hourly does not exist yet: run `dbt build` first") from error
+    text.seek(0)
+    return _panel(text)
+
+
+def _panel(text: io.BytesIO) -> Panel:
+    import pandas as pd
+
+    names = ["site_id", "hour", "value", "capacity", "is_imputed", "kind", "time_zone"]
+    texts = dict.fromkeys(["site_id", "kind", "time_zone"], "category")
+    # Only an empty field is missing: a site may well be called "NA".
+    rows = pd.read_csv(
+        text,
+        names=names,
+        dtype=texts | {"hour": "int64", "value": "float64", "capacity": "float64"},  # type: ignore[arg-type]
+        keep_default_na=False,
+        na_values={"value": [""], "capacity": [""], "time_zone": [""]},
+    )
+    rows["hour"] = pd.to_datetime(rows["hour"], unit="s", utc=True)
+    rows["is_imputed"] = rows["is_imputed"].astype(bool)
+    series = rows.drop_duplicates("site_id", keep="last")
+    return Panel(
+        hours=rows[["site_id", "hour", "value", "capacity", "is_imputed"]],
+        tz={
+            str(key): zone if isinstance(zone, str) else "UTC"
+            for key, zone in zip(series["site_id"], series["time_zone"], strict=True)
+        },
+        groups={str(key): str(kind) for key, kind in zip(series["site_id"], series["kind"], strict=True)},
+    )
