@@ -1,0 +1,98 @@
+"""Does Kafka answer, and how many messages wait to be landed? Cheap enough to be asked by every health check."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+log = logging.getLogger(__name__)
+PATIENCE_S = 1.0
+LAG_GOOD_FOR_S = 10.0
+
+# An ApiVersions request, version 0 (KIP-35): the one request that every broker answers to anybody who connects.
+_CLIENT_ID = b"plimsoll-health"
+_API_VERSIONS = struct.pack(">hhih", 18, 0, 1, len(_CLIENT_ID)) + _CLIENT_ID
+_LONGEST_ANSWER = 65_536
+
+Partition = tuple[str, int]
+
+
+class Broker:
+    """Watches one Kafka cluster.
+
+    Args:
+        bootstrap_servers: `host:port[,host:port]`.
+    """
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._addresses = [_address(server) for server in bootstrap_servers.split(",")]
+        self._bootstrap_servers = bootstrap_servers
+        # kafka-python's consumer belongs to one thread.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-lag")
+        self._consumer: Any = None
+        self._ends: tuple[float, dict[Partition, int]] | None = None
+
+    async def answers(self) -> bool:
+        """Whether a broker of the list speaks Kafka within a second."""
+        found = await asyncio.gather(*(_speaks_kafka(host, port) for host, port in self._addresses))
+        return any(found)
+
+    async def end_offsets(self, partitions: Mapping[Partition, int]) -> dict[Partition, int] | None:
+        """The offset after the newest message of each partition, at most 10 seconds old; None if not to be had."""
+        if self._ends and time.monotonic() < self._ends[0]:
+            return self._ends[1]
+        try:
+            loop = asyncio.get_running_loop()
+            ends = await loop.run_in_executor(self._thread, self._read_ends, list(partitions))
+        except Exception as error:  # kafka-python raises many kinds; a health check must survive all of them
+            log.warning("Kafka did not say how far its topics go: %s", error)
+            return None
+        self._ends = (time.monotonic() + LAG_GOOD_FOR_S, ends)
+        return ends
+
+    def _read_ends(self, partitions: list[Partition]) -> dict[Partition, int]:
+        from kafka import KafkaConsumer, TopicPartition
+
+        if self._consumer is None:
+            self._consumer = KafkaConsumer(
+                bootstrap_servers=self._bootstrap_servers,
+                client_id="plimsoll-health",
+                enable_auto_commit=False,
+                request_timeout_ms=3_000,
+                bootstrap_timeout_ms=3_000,
+            )
+        # The ledger remembers topics that were deleted since; the broker would refuse the whole question.
+        exist = {topic: self._consumer.partitions_for_topic(topic) or () for topic, _ in partitions}
+        wanted = [TopicPartition(topic, number) for topic, number in partitions if number in exist[topic]]
+        return {(p.topic, p.partition): end for p, end in self._consumer.end_offsets(wanted).items()}
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        if self._consumer is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._consumer.close)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _address(server: str) -> tuple[str, int]:
+    host, _, port = server.strip().rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+async def _speaks_kafka(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(struct.pack(">i", len(_API_VERSIONS)) + _API_VERSIONS)
+                await writer.drain()
+                size, correlation_id = struct.unpack(">ii", await reader.readexactly(8))
+                return bool(correlation_id == 1 and 0 < size < _LONGEST_ANSWER)
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        return False

@@ -1,0 +1,143 @@
+"""The live state of a tenant's sites, read at most once a second and shared by all requests in between."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+from fastapi import Depends, Request
+
+from serving.database import Database, Row
+from serving.levels import NO_DATA, Levels
+from serving.queries.occupancy import SITES_NOW
+from serving.schemas.occupancy import SiteNow
+
+MAX_AGE_S = 1.0
+MAX_TENANTS = 500
+MAX_ANSWERS = 200
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All active sites of a tenant at one moment.
+
+    Attributes:
+        sites: all of them, in the order of their ids' code points.
+        by_id: the same by `site_id`.
+    """
+
+    at: datetime
+    sites: list[SiteNow]
+    by_id: dict[str, SiteNow]
+    _answers: dict[Hashable, bytes] = field(default_factory=dict)
+
+    def encoded(self, question: Hashable, answer: Callable[[], object]) -> bytes:
+        """The JSON of an answer made from this snapshot alone: put together and encoded once, sent often."""
+        known = self._answers.get(question)
+        if known is None:
+            known = msgspec.json.encode(answer())
+            if len(self._answers) < MAX_ANSWERS:
+                self._answers[question] = known
+        return known
+
+    def after(self, site_id: str | None) -> list[SiteNow]:
+        """The sites whose id comes after this one; all for None."""
+        start = 0 if site_id is None else bisect_right(self.sites, site_id, key=lambda site: site.site_id)
+        return self.sites[start:]
+
+
+class Snapshots:
+    """The newest snapshot of each tenant that somebody asks for."""
+
+    def __init__(self, database: Database, levels: Levels) -> None:
+        self._database = database
+        self._levels = levels
+        self._known: dict[str, tuple[float, Snapshot]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def of(self, tenant_id: str) -> Snapshot:
+        """A snapshot that is at most a second old.
+
+        Raises:
+            psycopg.OperationalError: the database does not answer. An old state is not passed off as the present one.
+        """
+        if fresh := self._fresh(tenant_id):
+            return fresh
+        if len(self._locks) > MAX_TENANTS:
+            self._locks.clear()
+            self._known.clear()
+        # One request reads; those that come meanwhile wait for its answer.
+        async with self._locks.setdefault(tenant_id, asyncio.Lock()):
+            if fresh := self._fresh(tenant_id):
+                return fresh
+            rows = await self._database.rows(SITES_NOW, {"tenant_id": tenant_id})
+            snapshot = build_snapshot(rows, self._levels, datetime.now(UTC))
+            self._known[tenant_id] = (time.monotonic() + MAX_AGE_S, snapshot)
+            return snapshot
+
+    def _fresh(self, tenant_id: str) -> Snapshot | None:
+        known = self._known.get(tenant_id)
+        return known[1] if known and time.monotonic() < known[0] else None
+
+
+def build_snapshot(rows: list[Row], levels: Levels, at: datetime) -> Snapshot:
+    """Turn the rows of `SITES_NOW` into sites with level and age."""
+    sites = sorted((site_now(row, levels, at) for row in rows), key=lambda site: site.site_id)
+    return Snapshot(at, sites, {site.site_id: site for site in sites})
+
+
+def site_now(row: Row, levels: Levels, at: datetime) -> SiteNow:
+    """One site. After `hold_s` seconds of silence its count is unknown, which is not the same as empty."""
+    event_at: datetime | None = row["event_at"]
+    # A device's clock may run ahead of ours; its count is not from the future.
+    age_s = None if event_at is None else max(0.0, round((at - event_at).total_seconds(), 1))
+    last_count: int | None = row["last_count"]
+    is_stale = last_count is None or age_s is None or age_s > row["hold_s"]
+    count = None if is_stale else last_count
+    capacity, seats = row["capacity"], row["seats"]
+    level = NO_DATA if count is None else levels.level(row["kind"], count, capacity, seats)
+    return SiteNow(
+        site_id=row["site_id"],
+        name=row["name"],
+        kind=row["kind"],
+        route_id=row["route_id"],
+        direction_id=row["direction_id"],
+        trip_id=row["trip_id"],
+        stop_id=row["stop_id"],
+        count=count,
+        last_count=last_count,
+        capacity=capacity,
+        seats=seats,
+        load_factor=ratio(count, capacity),
+        seat_load_factor=ratio(count, seats),
+        level=level,
+        rider_level=levels.rider_of[level],  # type: ignore[arg-type]
+        event_at=event_at,
+        age_s=age_s,
+        is_stale=is_stale,
+        lat=row["lat"],
+        lon=row["lon"],
+        time_zone=row["time_zone"],
+        device_id=row["device_id"],
+        is_registered=row["is_registered"],
+    )
+
+
+def ratio(people: float | None, places: float | None) -> float | None:
+    """People per place, to four decimals; None where either is unknown or there are no places."""
+    return round(people / places, 4) if people is not None and places else None
+
+
+def _snapshots(request: Request) -> Snapshots:
+    snapshots: Snapshots = request.app.state.snapshots
+    return snapshots
+
+
+LiveState = Annotated[Snapshots, Depends(_snapshots)]
+"""The live state, as a route's parameter."""
