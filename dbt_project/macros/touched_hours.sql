@@ -1,0 +1,124 @@
+{#
+    Which hours a landed event can change.
+
+    An event changes the hours from its own to the one in which it stops to hold; one at a door changes its vehicle's
+    whole operating day, because balancing spreads its counts.
+#}
+
+{# (tenant_id, site_id, is_door_counted, touched_from, touched_to, holds), whole hours, of what landed since `this`. #}
+{% macro touched_occupancy_windows() -%}
+    with landed as (
+        select distinct
+            messages.tenant_id,
+            messages.site_id,
+            {{ is_door_counted('sites.kind', 'messages.occupancy') }} as is_door_counted,
+            {{ hour_of('messages.event_at') }} as first_hour,
+            {{ hour_of("messages.event_at + coalesce(sites.hold_s, 1800) * interval '1 second' - interval '1 microsecond'") }} as last_hour,
+            coalesce(sites.time_zone, '{{ var("default_time_zone") }}') as time_zone,
+            coalesce(sites.hold_s, 1800) * interval '1 second' as holds
+        from {{ ref('stg_occupancy__messages') }} as messages
+        left join {{ ref('int_sites__known') }} as sites
+            on messages.tenant_id = sites.tenant_id and messages.site_id = sites.site_id
+        where {{ landed_since('occupancy.events') }}
+    ),
+
+    dated as (
+        select *, {{ operating_date('first_hour', 'time_zone') }} as operating_date from landed
+    )
+
+    select distinct
+        tenant_id,
+        site_id,
+        is_door_counted,
+        case
+            when is_door_counted then {{ operating_day_starts_at('operating_date', 'time_zone') }}
+            else first_hour
+        end as touched_from,
+        case
+            when is_door_counted then {{ operating_day_starts_at('operating_date + 1', 'time_zone') }}
+            else last_hour + interval '1 hour'
+        end as touched_to,
+        case when is_door_counted then interval '0' else holds end as holds
+    from dated
+{%- endmacro %}
+
+
+{# (tenant_id, stream_id, touched_from, touched_to, holds) of the traffic counts that landed since `this`. #}
+{% macro touched_traffic_windows() -%}
+    select distinct
+        messages.tenant_id,
+        messages.stream_id,
+        {{ hour_of('messages.event_at') }} as touched_from,
+        {{ hour_of("messages.event_at + coalesce(sites.hold_s, 600) * interval '1 second' - interval '1 microsecond'") }}
+        + interval '1 hour' as touched_to,
+        coalesce(sites.hold_s, 600) * interval '1 second' as holds
+    from {{ ref('stg_traffic__messages') }} as messages
+    left join {{ ref('int_sites__known') }} as sites
+        on messages.tenant_id = sites.tenant_id and messages.stream_id::text = sites.site_id
+    where {{ landed_since('traffic.counts') }}
+{%- endmacro %}
+
+
+{# (tenant_id, device_id, service_date, touched_from, touched_to, holds), local days, of the messages in `messages`
+   (a staging model of `topic`) that landed since `this`. #}
+{% macro touched_device_days(messages, topic) -%}
+    with landed as (
+        select distinct
+            messages.tenant_id,
+            messages.device_id,
+            coalesce(devices.time_zone, '{{ var("default_time_zone") }}') as time_zone,
+            (messages.event_at at time zone coalesce(devices.time_zone, '{{ var("default_time_zone") }}'))::date as service_date
+        from {{ messages }} as messages
+        left join {{ ref('int_devices__known') }} as devices
+            on messages.tenant_id = devices.tenant_id and messages.device_id = devices.device_id
+        where {{ landed_since(topic) }}
+    )
+
+    select
+        tenant_id,
+        device_id,
+        service_date,
+        service_date::timestamp at time zone time_zone as touched_from,
+        (service_date + 1)::timestamp at time zone time_zone as touched_to,
+        interval '0' as holds
+    from landed
+{%- endmacro %}
+
+
+{#
+    The stretches of event time that must be read to compute the touched windows again, as a condition on `event_at`
+    with literal bounds: a few scans of the raw table's BRIN index, however scattered the late events are. Windows less
+    than six hours apart are read in one go.
+#}
+{% macro within_ranges(windows) -%}
+    {%- set query -%}
+        with windows as ({{ windows }}),
+
+        reads as (
+            select touched_from - holds as read_from, touched_to as read_to from windows
+        ),
+
+        ends as (
+            select *, max(read_to) over (order by read_from, read_to rows between unbounded preceding and 1 preceding) as known_to
+            from reads
+        ),
+
+        islands as (
+            select *, count(*) filter (where known_to is null or read_from > known_to + interval '6 hours')
+                over (order by read_from, read_to rows unbounded preceding) as island
+            from ends
+        )
+
+        select min(read_from)::text, max(read_to)::text from islands group by island order by 1
+    {%- endset -%}
+    {%- set ranges = run_query(query).rows if execute else [] -%}
+    {%- if not ranges -%}
+        false
+    {%- else -%}
+        (
+        {%- for range in ranges %}
+            {{ 'or ' if not loop.first }}(event_at >= '{{ range[0] }}'::timestamptz and event_at < '{{ range[1] }}'::timestamptz)
+        {%- endfor %}
+        )
+    {%- endif -%}
+{%- endmacro %}

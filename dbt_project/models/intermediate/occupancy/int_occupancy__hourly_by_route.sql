@@ -1,0 +1,175 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='occupancy_hour_key',
+        incremental_strategy='delete+insert',
+        on_schema_change='fail',
+        indexes=[
+            {'columns': ['occupancy_hour_key']},
+            {'columns': ['service_date', 'tenant_id', 'site_id']},
+            {'columns': ['hour', 'tenant_id', 'route_id']},
+            {'columns': ['refreshed_at']},
+        ],
+        pre_hook="{{ lock_model() }}",
+        post_hook="{{ commit_landings(['occupancy.events']) }}"
+    )
+}}
+
+-- depends_on: {{ ref('stg_occupancy__messages') }}
+
+{% set threshold = var('crowding_threshold') %}
+
+with
+{% if is_incremental() %}
+touched as materialized (
+    {{ touched_occupancy_windows() }}
+),
+
+touched_hours as materialized (
+    select distinct tenant_id, site_id, hour
+    from touched
+    cross join generate_series(touched_from, touched_to - interval '1 hour', interval '1 hour') as hour
+),
+
+-- What was counted before an hour may still hold in it.
+needed_hours as materialized (
+    select distinct tenant_id, site_id, hour
+    from touched
+    cross join generate_series(
+        {{ hour_of('touched_from - holds') }}, touched_to - interval '1 hour', interval '1 hour'
+    ) as hour
+),
+{% endif %}
+
+events as (
+    select events.*
+    from ({{ events_of_sites() }}{% if is_incremental() %} where {{ within_ranges(touched_occupancy_windows()) }}{% endif %}) as events
+    {% if is_incremental() %}
+    inner join needed_hours
+        on
+            events.tenant_id = needed_hours.tenant_id
+            and events.site_id = needed_hours.site_id
+            and events.event_hour = needed_hours.hour
+    {% endif %}
+),
+
+head_counted as (
+    select * from events where not is_door_counted
+),
+
+{% if is_incremental() %}
+door_counted as (
+    select * from events where is_door_counted
+),
+
+balanced as (
+    {{ balance_doors('door_counted') }}
+),
+{% else %}
+balanced as (
+    select * from {{ ref('int_occupancy__door_balanced') }}
+),
+{% endif %}
+
+loads as (
+    select
+        tenant_id, site_id, event_at, event_hour, event_key, seq, route_id, direction_id, capacity, time_zone, landed_at,
+        occupancy::bigint as load,
+        in_count::bigint as boardings,
+        out_count::bigint as alightings,
+        event_at + holds as holds_until
+    from head_counted
+    union all
+    -- Nothing is known of a vehicle across the border of its operating days, which only its last event could cross.
+    select
+        tenant_id, site_id, event_at, event_hour, event_key, seq, route_id, direction_id, capacity, time_zone, landed_at,
+        load,
+        boardings,
+        alightings,
+        case
+            when is_last
+                then least(event_at + holds, {{ operating_day_starts_at('operating_date + 1', 'time_zone') }})
+            else event_at + holds
+        end as holds_until
+    from balanced
+),
+
+pieces as (
+    {{ cut_into_hours('loads') }}
+),
+
+ranked as (
+    select
+        *,
+        sum(us) over (partition by tenant_id, site_id, hour order by load) * 100
+        >= sum(us) over (partition by tenant_id, site_id, hour) * 95 as is_at_p95
+    from pieces
+    {% if is_incremental() %}
+    inner join touched_hours using (tenant_id, site_id, hour)
+    {% endif %}
+),
+
+by_route as (
+    select
+        tenant_id,
+        site_id,
+        hour,
+        route_id,
+        direction_id,
+        (hour at time zone min(time_zone))::date as service_date,
+        coalesce(sum(load * us), 0)::bigint as passenger_us,
+        sum(us)::bigint as observed_us,
+        max(load) filter (where us > 0) as max_load,
+        min(load) filter (where is_at_p95 and us > 0) as p95_load,
+        sum(boardings) filter (where is_own_hour)::bigint as boardings,
+        sum(alightings) filter (where is_own_hour)::bigint as alightings,
+        sum(capacity * us)::bigint as capacity_us,
+        coalesce(sum(us) filter (where capacity is not null), 0)::bigint as capacity_known_us,
+        coalesce(sum(us) filter (where load >= {{ threshold }} * capacity), 0)::bigint as above_threshold_us,
+        coalesce(sum((load - {{ threshold }} * capacity) * us) filter (where load >= {{ threshold }} * capacity), 0)::bigint as crowded_passenger_us,
+        count(*) filter (where is_own_hour)::integer as samples,
+        min(landed_at) as first_landed_at,
+        max(landed_at) as last_landed_at
+    from ranked
+    group by tenant_id, site_id, hour, route_id, direction_id
+),
+
+keyed as (
+    select
+        {{ surrogate_key(['tenant_id', 'site_id'], ['hour']) }} as occupancy_hour_key,
+        *
+    from by_route
+),
+
+fingerprinted as (
+    select
+        *,
+        md5(string_agg(concat_ws('|',
+            route_id, direction_id, passenger_us, observed_us, max_load, p95_load,
+            coalesce(boardings, -1), coalesce(alightings, -1), coalesce(capacity_us, -1), above_threshold_us,
+            crowded_passenger_us, samples, first_landed_at, last_landed_at
+        ), '/') over (
+            partition by occupancy_hour_key order by route_id, direction_id
+            rows between unbounded preceding and unbounded following
+        ))::uuid as hour_fingerprint
+    from keyed
+)
+
+select
+    fingerprinted.*,
+    refresh.refreshed_at
+from fingerprinted
+cross join (select {{ next_refresh() }} as refreshed_at) as refresh
+{% if is_incremental() %}
+-- Hours that come out as they are stay untouched, and so do those whose raw rows may be gone.
+where not exists (
+    select 1
+    from {{ this }} as known
+    where
+        known.occupancy_hour_key = fingerprinted.occupancy_hour_key
+        and (
+            known.hour_fingerprint = fingerprinted.hour_fingerprint
+            or known.first_landed_at < now() - interval '{{ var("raw_retention_days") - 1 }} days'
+        )
+)
+{% endif %}

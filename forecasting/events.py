@@ -1,0 +1,190 @@
+"""Calendar events: holidays, school holidays, closures and one-off events, each from the moment it was known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from forecasting.local_grid import DAY_HOURS, LocalGrid, wall_clock
+from forecasting.panel import Ints, PanelError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Bools = npt.NDArray[np.bool_]
+
+KINDS = ("holiday", "school_holiday", "closure", "event")
+HOLIDAY, SCHOOL_HOLIDAY, CLOSURE, EVENT = (1 << number for number in range(len(KINDS)))
+EVERY_SITE = "*"
+ALWAYS_KNOWN = -(2**62)
+# Local days kept beyond the last observation, for targets that lie ahead.
+AHEAD_DAYS = 60
+REQUIRED = ("site_id", "start", "end", "kind")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of one site or of every site.
+
+    Attributes:
+        site_id: a site, or `*`.
+        start_h: first hour, counted from 1970-01-01 00:00 on the clock that `is_local` names.
+        end_h: the hour after the last.
+        is_local: on the site's wall clock; otherwise UTC.
+        kind: one of KINDS.
+        name: what people call it; equal names are the same event in different years.
+        known_ns: when it became known, UTC nanoseconds; ALWAYS_KNOWN where the calendar does not say.
+    """
+
+    site_id: str
+    start_h: int
+    end_h: int
+    is_local: bool
+    kind: str
+    name: str
+    known_ns: int
+
+
+@dataclass(frozen=True)
+class Events:
+    """A calendar for all sites, ordered by when its entries became known."""
+
+    entries: tuple[Event, ...] = ()
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame | None) -> Events:
+        """Read a calendar table.
+
+        Args:
+            frame: `site_id` (or `*` for every site), `start`, `end`, `kind` (holiday, school_holiday, closure, event),
+                optionally `name`, `known_at`. Without a time zone, start and end are on the site's wall clock. If both
+                have no time of day, the days are whole and `end` is included. An entry without `known_at` counts as
+                always known; a `known_at` without a time zone is UTC.
+
+        Raises:
+            PanelError: a column is missing or a cell cannot be read; the message names both.
+        """
+        if frame is None or not len(frame):
+            return cls()
+        missing = [name for name in REQUIRED if name not in frame.columns]
+        if missing:
+            raise PanelError(f"calendar: column {missing[0]!r} is missing; it needs {', '.join(REQUIRED)}")
+        entries = [_entry(number, row) for number, row in enumerate(frame.to_dict("records"), start=1)]
+        return cls(tuple(sorted(entries, key=lambda entry: (entry.known_ns, entry.start_h, entry.site_id, entry.name))))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain records."""
+        return [asdict(entry) for entry in self.entries]
+
+    @classmethod
+    def from_json(cls, stored: Iterable[dict[str, Any]]) -> Events:
+        """The calendar that `to_json` wrote."""
+        return cls(tuple(Event(**entry) for entry in stored))
+
+    def for_grid(self, grid: LocalGrid, names: Sequence[str]) -> ZoneEvents:
+        """The entries that concern a grid's sites, on its wall clock."""
+        position = {name: row for row, name in enumerate(names)}
+        chosen = [e for e in self.entries if e.site_id == EVERY_SITE or e.site_id in position]
+        spans = []
+        for entry in chosen:
+            start, end = entry.start_h, entry.end_h
+            if not entry.is_local:
+                start, end = _local_hours(start, grid.tz), _local_hours(end, grid.tz)
+            spans.append((start - grid.first_day * DAY_HOURS, end - grid.first_day * DAY_HOURS))
+        rows = [None if e.site_id == EVERY_SITE else position[e.site_id] for e in chosen]
+        known = np.array([e.known_ns for e in chosen], dtype=np.int64)
+        return ZoneEvents(tuple(chosen), tuple(spans), tuple(rows), known, (len(names), grid.days + AHEAD_DAYS))
+
+
+@dataclass(frozen=True)
+class ZoneEvents:
+    """The calendar of one grid: which kinds of event lie on each site's hours, as known at an origin."""
+
+    entries: tuple[Event, ...]
+    spans: tuple[tuple[int, int], ...]
+    rows: tuple[int | None, ...]
+    known_ns: Ints
+    shape: tuple[int, int]
+    _flags: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
+
+    def known(self, origin_ns: int) -> int:
+        """How many entries, in order, were known at an origin."""
+        return int(np.searchsorted(self.known_ns, origin_ns, side="right"))
+
+    def flags(self, origin_ns: int) -> npt.NDArray[np.uint8]:
+        """[site, day, hour]: the kinds on each hour as known at the origin, one bit per kind."""
+        count = self.known(origin_ns)
+        if count not in self._flags:
+            marked = np.zeros((self.shape[0], self.shape[1] * DAY_HOURS), dtype=np.uint8)
+            known = zip(self.entries[:count], self.spans[:count], self.rows[:count], strict=True)
+            for entry, (start, end), row in known:
+                sites = slice(None) if row is None else row
+                marked[sites, max(start, 0) : max(end, 0)] |= 1 << KINDS.index(entry.kind)
+            # Origins come mostly in order of time: one more than the last known set is rarely asked for again.
+            if len(self._flags) > 4:
+                self._flags.clear()
+            self._flags[count] = marked.reshape(*self.shape, DAY_HOURS)
+        return self._flags[count]
+
+    def ordinary(self, origin_ns: int, day: int) -> Bools | None:
+        """[site, day] up to the origin's day: days without holiday, closure or event; None where all are ordinary."""
+        if not self.known(origin_ns):
+            return None
+        special = self.flags(origin_ns)[:, : day + 1] & (HOLIDAY | CLOSURE | EVENT)
+        return np.asarray(~special.any(axis=2))
+
+    def closed(self, site: Ints, day: Ints, hour: Ints, origin_ns: int) -> Bools:
+        """Whether a closure known at the origin lies on each (site, day, hour)."""
+        if not self.known(origin_ns):
+            return np.zeros(np.broadcast_shapes(site.shape, day.shape, hour.shape), dtype=bool)
+        return np.asarray(self.flags(origin_ns)[site, np.minimum(day, self.shape[1] - 1), hour] & CLOSURE > 0)
+
+
+def _entry(number: int, row: dict[Any, Any]) -> Event:
+    kind = str(row["kind"]).strip().lower()
+    if kind not in KINDS:
+        raise PanelError(f"calendar: column 'kind', row {number}: {row['kind']!r} is none of {', '.join(KINDS)}")
+    start, end = _stamp(number, "start", row["start"]), _stamp(number, "end", row["end"])
+    if (start.tzinfo is None) != (end.tzinfo is None):
+        raise PanelError(f"calendar: row {number}: give 'start' and 'end' both with a time zone or both without")
+    is_local = start.tzinfo is None
+    whole_days = is_local and start == start.normalize() and end == end.normalize()
+    start_h, end_h = int(start.value // 3_600_000_000_000), -int(-end.value // 3_600_000_000_000)
+    end_h += DAY_HOURS if whole_days else 0
+    if end_h <= start_h:
+        raise PanelError(f"calendar: column 'end', row {number}: {row['end']} is not after the start {row['start']}")
+    known = row.get("known_at")
+    return Event(str(row["site_id"]), start_h, end_h, is_local, kind, _text(row.get("name")), _known_ns(number, known))
+
+
+def _stamp(number: int, column: str, value: Any) -> Any:
+    import pandas as pd
+
+    try:
+        stamp = pd.Timestamp(value)
+    except (ValueError, TypeError) as error:
+        raise PanelError(f"calendar: column {column!r}, row {number}: {value!r} is not a date or time") from error
+    if pd.isna(stamp):
+        raise PanelError(f"calendar: column {column!r}, row {number} is empty")
+    return stamp.as_unit("ns")
+
+
+def _known_ns(number: int, value: Any) -> int:
+    if _text(value) == "":
+        return ALWAYS_KNOWN
+    return int(_stamp(number, "known_at", value).value)
+
+
+def _text(value: Any) -> str:
+    import pandas as pd
+
+    return "" if value is None or pd.isna(value) else str(value).strip()
+
+
+def _local_hours(utc_hours: int, tz: str) -> int:
+    day, hour = wall_clock(np.array([utc_hours * 3_600_000_000_000]), tz)
+    return int(day[0] * DAY_HOURS + hour[0])

@@ -1,0 +1,75 @@
+"""From what is seen and forecast to what should be done: hotspots, recommendations, and the API that shows them."""
+
+from dataclasses import asdict
+
+from dagster import AssetKey, AssetsDefinition, AssetSpec, MaterializeResult, asset
+
+from orchestration.keys import API, HOTSPOTS, OPERATIONS_TEAM, PLATFORM_TEAM, PREDICTIONS, RECOMMENDATIONS
+from orchestration.operations import Recommended, Watched, recommend_everywhere, watch_everywhere
+from orchestration.resources import Platform
+
+GROUP = "recommendations"
+_LIVE = [AssetKey(["live", "occupancy"]), AssetKey(["live", "traffic"])]
+
+
+@asset(
+    key=HOTSPOTS,
+    deps=[PREDICTIONS, *_LIVE],
+    group_name=GROUP,
+    owners=[OPERATIONS_TEAM],
+    kinds={"python", "postgres"},
+    description=(
+        "One row per episode of crowding at a site, an area or a route and direction, seen live or forecast. "
+        "Raised and cleared with hysteresis; running it again at the same moment changes nothing. "
+        "The sensor `watch_hotspots` brings it up to date every minute without a run."
+    ),
+)
+def hotspots(platform: Platform) -> MaterializeResult[None]:
+    """Bring every tenant's hotspots up to date."""
+    with platform.connection() as connection:
+        return MaterializeResult(metadata=hotspot_metadata(watch_everywhere(connection)))
+
+
+@asset(
+    key=RECOMMENDATIONS,
+    deps=[HOTSPOTS],
+    group_name=GROUP,
+    owners=[OPERATIONS_TEAM],
+    kinds={"python", "postgres"},
+    description=(
+        "One row per action proposed against a hotspot, with its preconditions, evidence and expected effect. "
+        "People accept, dismiss or execute it through the API; an open proposal is not made twice."
+    ),
+)
+def recommendations(platform: Platform) -> MaterializeResult[None]:
+    """Propose what can be done about every tenant's hotspots."""
+    with platform.connection() as connection:
+        return MaterializeResult(metadata=recommendation_metadata(recommend_everywhere(connection)))
+
+
+def hotspot_metadata(watched: Watched) -> dict[str, int]:
+    """What the graph shows of a round; the names are stable, so that the UI draws their history."""
+    return asdict(watched)
+
+
+def recommendation_metadata(recommended: Recommended) -> dict[str, int]:
+    """What the graph shows of a round."""
+    return asdict(recommended)
+
+
+ASSETS: list[AssetsDefinition] = [hotspots, recommendations]
+
+
+def api_spec(served: list[AssetKey]) -> AssetSpec:
+    """The API, at the end of the graph: what it shows is what people see."""
+    return AssetSpec(
+        API,
+        deps=[HOTSPOTS, RECOMMENDATIONS, *served],
+        group_name=GROUP,
+        owners=[PLATFORM_TEAM],
+        kinds={"fastapi"},
+        description=(
+            "What apps ask: current occupancy, history, forecast, hotspots and recommendations. A long-lived process "
+            "(`plimsoll api`), not run by Dagster; `/docs` describes every route."
+        ),
+    )

@@ -1,0 +1,71 @@
+"""Hotspots and recommendations for every tenant, counted for people to see. Runs in an asset and in a sensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psycopg
+
+from orchestration.resources import tenants
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A round of detection over all tenants; see `forecasting.hotspots.DetectionResult`."""
+
+    open: int = 0
+    raised: int = 0
+    fired: int = 0
+    cleared: int = 0
+    expired: int = 0
+    entities_known: int = 0
+    entities_silent: int = 0
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """What is recommended after a round over all tenants.
+
+    Attributes:
+        open: proposed and accepted.
+        proposed_now: those that this round made.
+        accepted: those that somebody has accepted.
+        crowded_minutes_avoided: what the open ones are expected to save, crowded passenger-minutes.
+    """
+
+    open: int = 0
+    proposed_now: int = 0
+    accepted: int = 0
+    crowded_minutes_avoided: int = 0
+
+
+def watch_everywhere(connection: psycopg.Connection) -> Watched:
+    """Bring the hotspots of every tenant up to date."""
+    from forecasting.hotspots import detect
+
+    now = datetime.now(UTC)
+    found = [detect(connection, tenant, now) for tenant in tenants(connection)]
+    return Watched(
+        open=sum(len(one.open) for one in found),
+        raised=sum(len(one.raised) for one in found),
+        fired=sum(len(one.fired) for one in found),
+        cleared=sum(len(one.cleared) for one in found),
+        expired=sum(len(one.expired) for one in found),
+        entities_known=sum(one.entities_known for one in found),
+        entities_silent=sum(one.entities_unknown for one in found),
+    )
+
+
+def recommend_everywhere(connection: psycopg.Connection) -> Recommended:
+    """Bring the recommendations of every tenant up to date."""
+    from forecasting.recommendations import recommend
+
+    now = datetime.now(UTC)
+    open_now = [one for tenant in tenants(connection) for one in recommend(connection, tenant, now)]
+    return Recommended(
+        open=len(open_now),
+        proposed_now=sum(one.created_at == now for one in open_now),
+        accepted=sum(one.state == "accepted" for one in open_now),
+        crowded_minutes_avoided=round(sum(one.expected_effect["crowded_minutes_avoided"] for one in open_now)),
+    )

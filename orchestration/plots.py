@@ -1,0 +1,72 @@
+"""Small pictures for the asset pages, as PNGs inside Markdown metadata."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_BLUE, _GREY, _DARK = "#2563eb", "#94a3b8", "#0f172a"
+_SERIES = 4
+
+
+def forecast_plot(predictions: pd.DataFrame, recent: pd.DataFrame) -> str:
+    """The busiest series: what was seen, what is forecast with its 80 % band, and the baseline.
+
+    Args:
+        predictions: `site_id, hour, prediction, p10, p90, baseline`.
+        recent: observed hours, `site_id, hour, value`.
+    """
+    from matplotlib.figure import Figure
+
+    means = predictions.groupby("site_id", observed=True)["prediction"].mean()
+    busiest = list(means.sort_values(ascending=False).index[:_SERIES])
+    figure = Figure(figsize=(9, 1.7 * len(busiest)), layout="constrained")
+    panes = figure.subplots(len(busiest), 1, sharex=True, squeeze=False)[:, 0]
+    for pane, site in zip(panes, busiest, strict=True):
+        ahead = predictions[predictions["site_id"] == site]
+        behind = recent[recent["site_id"] == site]
+        pane.fill_between(ahead["hour"], ahead["p10"], ahead["p90"], color=_BLUE, alpha=0.18, lw=0, label="80 % band")
+        pane.plot(ahead["hour"], ahead["baseline"], color=_GREY, lw=0.9, label="four-week mean")
+        pane.plot(ahead["hour"], ahead["prediction"], color=_BLUE, lw=1.3, label="forecast")
+        pane.plot(behind["hour"], behind["value"], color=_DARK, lw=1.3, label="observed")
+        pane.set_title(site, fontsize=8, loc="left")
+        _plain(pane)
+    panes[0].legend(fontsize=7, ncols=4, frameon=False, loc="upper right")
+    return _markdown(figure, "Forecast of the busiest series")
+
+
+def backtest_plot(summary: pd.DataFrame) -> str:
+    """WAPE of the model beside the baselines; shorter is better.
+
+    Args:
+        summary: `method, wape`.
+    """
+    from matplotlib.figure import Figure
+
+    rows = summary.sort_values("wape", ascending=False)
+    figure = Figure(figsize=(6, 0.45 * len(rows) + 0.5), layout="constrained")
+    pane = figure.subplots()
+    colours = [_BLUE if method == "champion" else _GREY for method in rows["method"]]
+    names = ["this model" if method == "champion" else method.replace("_", " ") for method in rows["method"]]
+    bars = pane.barh(names, rows["wape"] * 100, color=colours)
+    pane.bar_label(bars, fmt="%.1f %%", fontsize=8, padding=3)
+    pane.set_title("WAPE, a week ahead (shorter is better)", fontsize=9, loc="left")
+    pane.margins(x=0.15)
+    _plain(pane)
+    return _markdown(figure, "WAPE against the baselines")
+
+
+def _plain(pane: object) -> None:
+    pane.tick_params(labelsize=7)  # type: ignore[attr-defined]
+    pane.spines[["top", "right"]].set_visible(False)  # type: ignore[attr-defined]
+
+
+def _markdown(figure: Figure, title: str) -> str:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=90)
+    return f"![{title}](data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()})"

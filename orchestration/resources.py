@@ -1,0 +1,40 @@
+"""What runs work on: the installation's settings and connections, taken when a run asks and never before."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from dagster import ConfigurableResource
+from pydantic import Field, SecretStr
+
+from plimsoll.database import connect
+from plimsoll.settings import Settings
+
+
+class Platform(ConfigurableResource[Any]):
+    """One installation of the platform."""
+
+    database_url: str | None = Field(None, description="Database to use instead of the one that the settings name.")
+
+    def settings(self) -> Settings:
+        """The settings of this moment."""
+        settings = Settings.load()
+        if self.database_url is None:
+            return settings
+        return settings.model_copy(update={"database_url": SecretStr(self.database_url)})
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection]:
+        """A connection whose work is committed when the block ends well.
+
+        Raises:
+            PlimsollError: no database is known, or it cannot be reached.
+        """
+        with connect(self.settings().require_database_url()) as connection:
+            yield connection
+
+
+def tenants(connection: psycopg.Connection) -> list[str]:
+    """Every tenant, in the order of their ids."""
+    return [tenant for (tenant,) in connection.execute("SELECT tenant_id FROM registry.tenants ORDER BY 1")]

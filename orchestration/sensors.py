@@ -1,0 +1,144 @@
+"""What runs because something happened. Every sensor declares whether it runs from the start."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from dagster import (
+    AssetMaterialization,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    RunFailureSensorContext,
+    RunRequest,
+    RunStatusSensorContext,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    run_failure_sensor,
+    run_status_sensor,
+    sensor,
+)
+
+from orchestration.keys import HOTSPOTS, RECOMMENDATIONS
+from orchestration.resources import Platform
+
+# A tenant whose training fails or has too little data is not asked for more often than this.
+_TRAINING_RETRY = timedelta(hours=6)
+
+
+@sensor(
+    name="watch_hotspots",
+    minimum_interval_seconds=60,
+    default_status=DefaultSensorStatus.RUNNING,
+    description=(
+        "Runs from the start. Every minute it finds hotspots and proposes actions itself, in well under a second: "
+        "a run of its own would take longer to start than to work."
+    ),
+)
+def watch_hotspots(context: SensorEvaluationContext, platform: Platform) -> SensorResult:
+    """Do the minute's round and report it to the asset graph."""
+    from orchestration.assets.recommendations import hotspot_metadata, recommendation_metadata
+    from orchestration.operations import recommend_everywhere, watch_everywhere
+
+    with platform.connection() as connection:
+        watched = watch_everywhere(connection)
+        recommended = recommend_everywhere(connection)
+    return SensorResult(
+        skip_reason=SkipReason(f"{watched.open} hotspots open, {recommended.open} recommendations; no run is needed"),
+        asset_events=[
+            AssetMaterialization(HOTSPOTS, metadata=hotspot_metadata(watched)),
+            AssetMaterialization(RECOMMENDATIONS, metadata=recommendation_metadata(recommended)),
+        ],
+    )
+
+
+@sensor(
+    name="new_landings",
+    job_name="refresh_marts",
+    minimum_interval_seconds=60,
+    default_status=DefaultSensorStatus.STOPPED,
+    description=(
+        "Stopped from the start. Asks for a refresh within a minute of new rows instead of every five minutes; switch "
+        "it on where fresher marts are worth the processor time."
+    ),
+)
+def new_landings(context: SensorEvaluationContext, platform: Platform) -> SensorResult | SkipReason:
+    """Ask for a refresh when the lander's ledger has moved."""
+    from orchestration.streams import ledger
+
+    with platform.connection() as connection:
+        cursor = json.dumps(ledger(connection), sort_keys=True)
+    if cursor == context.cursor:
+        return SkipReason("nothing has landed since the last look")
+    return SensorResult(run_requests=[RunRequest()], cursor=cursor)
+
+
+@sensor(
+    name="no_champion",
+    job_name="train_forecasts",
+    minimum_interval_seconds=600,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Runs from the start. Asks for a training when a tenant has hourly series but no model.",
+)
+def no_champion(context: SensorEvaluationContext, platform: Platform) -> SensorResult | SkipReason:
+    """Ask for a training where there is something to learn from and nobody has."""
+    with platform.connection() as connection:
+        if connection.execute("SELECT to_regclass('marts.fct_series_hourly')").fetchone() == (None,):
+            return SkipReason("the marts are not built yet")
+        rows = connection.execute(
+            """
+            SELECT tenant_id FROM registry.tenants AS tenants
+            WHERE NOT EXISTS (SELECT FROM forecast.models
+                              WHERE models.tenant_id = tenants.tenant_id AND status = 'champion')
+              AND EXISTS (SELECT FROM marts.fct_series_hourly AS series WHERE series.tenant_id = tenants.tenant_id)
+            ORDER BY 1
+            """
+        ).fetchall()
+    waiting = [tenant for (tenant,) in rows]
+    if not waiting:
+        return SkipReason("every tenant with series has a champion")
+    retry = int(datetime.now(UTC).timestamp() // _TRAINING_RETRY.total_seconds())
+    return SensorResult(run_requests=[RunRequest(run_key=f"{','.join(waiting)}@{retry}")])
+
+
+@run_failure_sensor(
+    name="alert_on_failure",
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Runs from the start. A failed run of any job opens an alert in ops.alerts, or keeps it open.",
+)
+def alert_on_failure(context: RunFailureSensorContext, platform: Platform) -> None:
+    """Open an alert about the job."""
+    from orchestration.alerts import raise_alert
+
+    run = context.dagster_run
+    steps = [event.step_key for event in context.get_step_failure_events() if event.step_key]
+    message = f"The job {run.job_name} failed{' in ' + ', '.join(steps) if steps else ''}."
+    evidence = {"run_id": run.run_id, "steps": steps, "error": context.failure_event.message}
+    with platform.connection() as connection:
+        raise_alert(connection, platform.settings().default_tenant, run.job_name, message, evidence, datetime.now(UTC))
+
+
+@run_status_sensor(
+    name="resolve_on_success",
+    run_status=DagsterRunStatus.SUCCESS,
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Runs from the start. A job that succeeds again resolves its alert.",
+)
+def resolve_on_success(context: RunStatusSensorContext, platform: Platform) -> None:
+    """Resolve the job's alert, if there is one."""
+    from orchestration.alerts import resolve_alert
+
+    run = context.dagster_run
+    with platform.connection() as connection:
+        resolve_alert(
+            connection,
+            platform.settings().default_tenant,
+            run.job_name,
+            f"Run {run.run_id} succeeded.",
+            datetime.now(UTC),
+        )
+
+
+SENSORS: list[SensorDefinition] = [watch_hotspots, new_landings, no_champion, alert_on_failure, resolve_on_success]
