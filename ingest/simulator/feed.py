@@ -7,9 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
 import psycopg
 
 from ingest.bulk import SIMULATOR_PARTITION, BulkLoad
@@ -20,10 +19,8 @@ from ingest.simulator.live import STREAMS, iter_history
 from plimsoll.contracts import Contract
 from plimsoll.errors import PlimsollError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 log = logging.getLogger(__name__)
+_CANONICAL = {"traffic.counts": {"timestamp": "ts_device"}, "device.heartbeats": {"battery": "battery_percent"}}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_EVENTS_PER_REQUEST = 500
 # Late messages of a day may still be on their way when it ends.
@@ -90,30 +87,18 @@ def _messages(day: SimulatedDay, tenant_id: str, start_at: datetime) -> Iterator
     tables = dict(zip(STREAMS, (day.events, day.traffic, day.statuses, day.heartbeats), strict=True))
     for topic, table in tables.items():
         fresh = table[table["delivered_at"] >= start_at]
-        for row in _rows(fresh):
-            delivered_at = row.pop("delivered_at")
-            value = msgspec.json.encode(_canonical(topic, row) | {"tenant_id": tenant_id})
-            yield Message(topic, SIMULATOR_PARTITION, _microseconds(delivered_at), delivered_at, None, value)
+        if fresh.empty:
+            continue
+        fresh = fresh.rename(columns=_CANONICAL.get(topic, {})).assign(tenant_id=tenant_id)
+        delivered = fresh.pop("delivered_at").dt.to_pydatetime()
+        lines = fresh.to_json(orient="records", lines=True, date_format="iso", date_unit="us", double_precision=15)
+        for delivered_at, line in zip(delivered, lines.encode().splitlines(), strict=True):
+            yield Message(topic, SIMULATOR_PARTITION, _microseconds(delivered_at), delivered_at, None, line)
     for delivered_at, payload in day.malformed[day.malformed["delivered_at"] >= start_at][
         ["delivered_at", "payload"]
     ].itertuples(index=False):
         at = delivered_at.to_pydatetime()
         yield Message(STREAMS[0], SIMULATOR_PARTITION, _microseconds(at), at, None, payload.encode())
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    import pyarrow as pa
-
-    rows: list[dict[str, Any]] = pa.Table.from_pandas(table, preserve_index=False).to_pylist()
-    return [{name: value for name, value in row.items() if value is not None} for row in rows]
-
-
-def _canonical(topic: str, row: dict[str, Any]) -> dict[str, Any]:
-    if topic == "traffic.counts":
-        row["ts_device"] = row.pop("timestamp")
-    if "battery" in row:
-        row["battery_percent"] = row.pop("battery")
-    return row
 
 
 def _microseconds(at: datetime) -> int:
