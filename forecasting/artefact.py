@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 from forecasting.events import Events
 from forecasting.features import NAMES
 from forecasting.intervals import Bands
+from forecasting.linear import LinearStage
+from forecasting.residual import ResidualModel
 from plimsoll.errors import PlimsollError
 
 if TYPE_CHECKING:
     from forecasting.model import ForecastModel
 
 FORMAT = 1
+TREES = ("near.ubj", "far.ubj")
 PACKAGES = ("numpy", "pandas", "xgboost-cpu", "plimsoll")
 # Zip entries carry a time; a fixed one keeps equal models equal to the byte.
 _ENTRY_TIME = (1980, 1, 1, 0, 0, 0)
@@ -34,8 +37,9 @@ def package_versions() -> dict[str, str]:
 
 def version(model: ForecastModel) -> str:
     """Twelve hex digits of the hash over all that determines the forecasts."""
-    digest = hashlib.sha256(_trees(model))
-    digest.update(_canonical(_content(model)))
+    digest = hashlib.sha256(_canonical(_content(model)))
+    for trees in _trees(model).values():
+        digest.update(trees)
     return digest.hexdigest()[:12]
 
 
@@ -43,10 +47,8 @@ def dump(model: ForecastModel) -> bytes:
     """Write the archive; equal models give equal bytes."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        for name, content in (
-            ("model.json", _canonical(_content(model) | {"metadata": model.metadata})),
-            ("trees.ubj", _trees(model)),
-        ):
+        description = _canonical(_content(model) | {"metadata": model.metadata})
+        for name, content in {"model.json": description, **_trees(model)}.items():
             entry = zipfile.ZipInfo(name, date_time=_ENTRY_TIME)
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, content)
@@ -64,13 +66,13 @@ def load(stored: bytes) -> ForecastModel:
     try:
         with zipfile.ZipFile(io.BytesIO(stored)) as archive:
             content: dict[str, Any] = json.loads(archive.read("model.json"))
-            trees = archive.read("trees.ubj")
+            trees = {name: archive.read(name) for name in TREES if content["residual"]}
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ArtefactError(f"the stored model is damaged or not a model ({error}); train again") from error
     if content.get("format") != FORMAT or content.get("features") != list(NAMES):
         raise ArtefactError("the stored model was made by another version of this software; train again")
     return ForecastModel(
-        booster=_booster(trees),
+        residual=_residual(content["residual"], trees),
         bands=Bands.from_json(content["bands"]),
         tz=content["tz"],
         groups=content["groups"],
@@ -83,6 +85,7 @@ def _content(model: ForecastModel) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "features": list(NAMES),
+        "residual": None if model.residual is None else _described(model.residual),
         "bands": model.bands.to_json(),
         "tz": model.tz,
         "groups": model.groups,
@@ -94,13 +97,28 @@ def _canonical(content: dict[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _trees(model: ForecastModel) -> bytes:
-    return bytes(model.booster.save_raw("ubj")) if model.booster is not None else b""
+def _described(residual: ResidualModel) -> dict[str, Any]:
+    return {"linear": residual.linear.to_json(), "share": residual.share.tolist()}
+
+
+def _trees(model: ForecastModel) -> dict[str, bytes]:
+    if model.residual is None:
+        return {}
+    boosters = (model.residual.near, model.residual.far)
+    return {name: bytes(booster.save_raw("ubj")) for name, booster in zip(TREES, boosters, strict=True)}
+
+
+def _residual(described: dict[str, Any] | None, trees: dict[str, bytes]) -> ResidualModel | None:
+    if described is None:
+        return None
+    import numpy as np
+
+    linear = LinearStage(np.asarray(described["linear"]))
+    near, far = (_booster(trees[name]) for name in TREES)
+    return ResidualModel(linear, near, far, np.asarray(described["share"]))
 
 
 def _booster(trees: bytes) -> Any:
-    if not trees:
-        return None
     import xgboost
 
     booster = xgboost.Booster()

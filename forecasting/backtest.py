@@ -82,7 +82,7 @@ def run(
             trained_at = origin
             laid_out = model.zones(data)
         for zone in laid_out:
-            parts.append((origin, zone.grid.rows, scoring.score(zone, origin, horizon, model.booster, model.bands)))
+            parts.append((origin, zone.grid.rows, scoring.score(zone, origin, horizon, model.residual, model.bands)))
         if progress is not None:
             progress(number + 1, len(starts))
     arrays = _stacked(data, parts, horizon)

@@ -54,7 +54,8 @@ def _dow_hour_mean(history: Floats, weekdays: Ints) -> Floats:
     site = total.sum(axis=(1, 2)) / np.maximum(count.sum(axis=(1, 2)), 1)
     hours = count.sum(axis=1)
     by_hour = np.where(hours > 0, total.sum(axis=1) / np.maximum(hours, 1), site[:, None])
-    return np.where(count > 0, total / np.maximum(count, 1), by_hour[:, None])
+    mean: Floats = np.where(count > 0, total / np.maximum(count, 1), by_hour[:, None])
+    return mean
 
 
 def _week_lags(history: Floats, day: int, hour: int, days_ahead: Ints, target_hour: Ints) -> Floats:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forecasting.local_grid import DAY_HOURS, LocalGrid
+from forecasting import calendar_effects, day_history
+from forecasting.calendar_effects import CalendarEffects
+from forecasting.day_history import DayHistory, mean_observed
+from forecasting.local_grid import DAY_HOURS
 from forecasting.panel import Floats, Ints
 from forecasting.profile import weekly_profile
 from forecasting.snapshot import RECENT_DAYS, Snapshot
-
-YEAR_DAYS = 364  # 52 weeks: the same weekday a year ago
 
 NAMES: tuple[str, ...] = (
     "horizon_h", "hour", "weekday", "hours_known_today",
@@ -24,56 +25,9 @@ NAMES: tuple[str, ...] = (
     "level_1_day", "level_3_days", "level_7_days", "level_28_days", "today",
     "last_hour", "hour_before", "two_hours_before", "last_hour_ratio", "last_hour_turn", "silence_h",
     "peers_3_hours", "peers_today", "peers_1_day",
-    "year_ago_hour", "year_ago_day", "year_ago_date", "year_ago_season",
+    *day_history.NAMES,
+    *calendar_effects.NAMES,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class YearAgo:
-    """How each day stood against the four same weekdays before it.
-
-    Attributes:
-        deviation: [site, day, hour], value less the mean of the four weeks before.
-        ratio: [site, day], the day's total over the total of those means, same hours.
-        total: [site, day], mean over the observed hours of the day.
-        date: [day], the day index of the same date a year before.
-    """
-
-    deviation: Floats
-    ratio: Floats
-    total: Floats
-    date: Ints
-
-
-def year_ago(grid: LocalGrid) -> YearAgo | None:
-    """Precompute `YearAgo`, or None for a panel of less than a year and a month.
-
-    A day's entry uses only that day and earlier ones, so reading entries of whole days before the origin is safe.
-    """
-    if grid.days < YEAR_DAYS + 28:
-        return None
-    values = grid.values
-    seen = np.isfinite(values)
-    filled = np.where(seen, values, np.float32(0))
-    total, count = np.zeros_like(values), np.zeros(values.shape, dtype=np.float32)
-    for back in (7, 14, 21, 28):
-        total[:, back:] += filled[:, :-back]
-        count[:, back:] += seen[:, :-back]
-    usual = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    both = seen & (count > 0)
-    day_usual = np.where(both, usual, 0).sum(axis=2)
-    ratio = np.where(day_usual > 0, np.where(both, values, 0).sum(axis=2) / np.maximum(day_usual, 1e-9), np.nan)
-    day_count = seen.sum(axis=2)
-    day_mean = np.where(day_count > 0, filled.sum(axis=2) / np.maximum(day_count, 1), np.nan)
-    dates = np.datetime64("1970-01-01", "D") + np.arange(grid.first_day, grid.first_day + grid.days + 40)
-    months = dates.astype("datetime64[M]")
-    before = (months - 12).astype("datetime64[D]") + (dates - months.astype("datetime64[D]"))
-    return YearAgo(
-        deviation=(values - usual).astype(np.float32),
-        ratio=np.clip(ratio, 0, 5).astype(np.float32),
-        total=day_mean.astype(np.float32),
-        date=before.astype(np.int64) - grid.first_day,
-    )
 
 
 @dataclass(frozen=True)
@@ -86,12 +40,15 @@ class _Cells:
     ratios: Floats  # [feature, site]: multiply the profile
 
 
-def feature_matrix(snapshot: Snapshot, years: YearAgo | None, site: Ints, days_ahead: Ints, hour: Ints) -> Floats:
+def feature_matrix(
+    snapshot: Snapshot, history: DayHistory, effects: CalendarEffects | None, site: Ints, days_ahead: Ints, hour: Ints
+) -> Floats:
     """One row per (site, target) pair, columns in the order of `NAMES`; NaN where the history says nothing.
 
     Args:
         snapshot: what is known at the origin.
-        years: the grid's `YearAgo`.
+        history: the grid's days.
+        effects: what the calendar says at the origin, or None where no event is known.
         site: row of the site in the grid.
         days_ahead: local days from the origin's day to the target's.
         hour: local hour of the target.
@@ -115,7 +72,9 @@ def feature_matrix(snapshot: Snapshot, years: YearAgo | None, site: Ints, days_a
     out[27] = ratios[5]
     out[28:30] = at_site[3:]
     out[30:33] = ratios[6:]
-    out[33:] = _year(snapshot, years, site, days_ahead, hour, level)
+    calendar = len(NAMES) - len(calendar_effects.NAMES)
+    out[33:calendar] = day_history.year_ago(snapshot, history, site, days_ahead, hour, level)
+    out[calendar:] = 0.0 if effects is None else effects.features(snapshot, site, days_ahead, hour, level)
     return out.T
 
 
@@ -129,7 +88,7 @@ def _tables(snapshot: Snapshot) -> _Cells:
     slope = (np.roll(flat, -1, axis=1) - np.roll(flat, 1, axis=1)).reshape(level.shape)
     cells = [
         level, slope, snapshot.profile.spread, fast.level - level,
-        last[0] - level, last[1] - level, last[2] - level, _mean(last[:4]) - level, _median(last) - level,
+        last[0] - level, last[1] - level, last[2] - level, mean_observed(last[:4]) - level, _median(last) - level,
         _like_days_recent(snapshot) - level,
     ]  # fmt: skip
     by_cell = np.stack(cells) / scale[None, :, None, None]
@@ -149,12 +108,6 @@ def _last_observed(weeks: Floats, count: int) -> Floats:
         has = here.any(axis=1)
         found[nth] = np.where(has, np.where(here, weeks, 0).sum(axis=1), np.nan)
     return found
-
-
-def _mean(stack: Floats) -> Floats:
-    seen = np.isfinite(stack)
-    count = seen.sum(axis=0)
-    return np.where(count > 0, np.where(seen, stack, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
 def _median(stack: Floats) -> Floats:
@@ -192,7 +145,7 @@ def _same_hour(residuals: Floats) -> list[Floats]:
         return np.where(n > 0, (filled * here).sum(axis=1) / np.maximum(n, 1), np.nan)
 
     last = mean_of(1)
-    around = _mean(np.stack([np.roll(last, 1, axis=1), last, np.roll(last, -1, axis=1)]))
+    around = mean_observed(np.stack([np.roll(last, 1, axis=1), last, np.roll(last, -1, axis=1)]))
     return [last, around, mean_of(3), mean_of(7)]
 
 
@@ -253,36 +206,3 @@ def _one_day_before(seen: np.ndarray, values: Floats, newest: Ints) -> Floats:
     here = np.maximum(at, 0)[:, None]
     known = np.take_along_axis(seen, here, axis=1)[:, 0] & (at >= 0)
     return np.where(known, np.take_along_axis(values, here, axis=1)[:, 0], np.nan)
-
-
-def _year(snapshot: Snapshot, years: YearAgo | None, site: Ints, days_ahead: Ints, hour: Ints, level: Floats) -> Floats:
-    out = np.full((4, len(site)), np.nan, dtype=np.float32)
-    if years is None:
-        return out
-    target = snapshot.day + days_ahead
-    back = target - YEAR_DAYS
-    # Only days that were over at the origin; with horizons of weeks this always holds.
-    ok = (back >= 0) & (back < snapshot.day)
-    back = np.where(ok, back, 0)
-    scale = snapshot.profile.scale[site]
-    out[0] = np.where(ok, years.deviation[site, back, hour] / scale, np.nan)
-    out[1] = np.where(ok, (years.ratio[site, back] - 1) * level, np.nan)
-    date = years.date[np.minimum(target, len(years.date) - 1)]
-    good = (date >= 0) & (date < snapshot.day)
-    out[2] = np.where(good, (years.ratio[site, np.where(good, date, 0)] - 1) * level, np.nan)
-    out[3] = (_season(snapshot, years)[site, np.minimum(days_ahead, 45)] - 1) * level
-    return out
-
-
-def _season(snapshot: Snapshot, years: YearAgo) -> Floats:
-    """Level of the week around each target a year ago over that of the four weeks before last year's origin."""
-    origin = snapshot.day - YEAR_DAYS
-    out = np.full((len(years.total), 46), np.nan, dtype=np.float32)
-    if origin < 28:
-        return out
-    before = _mean(years.total[:, origin - 28 : origin].T)
-    for ahead in range(46):
-        start, stop = origin + ahead - 3, min(origin + ahead + 4, snapshot.day)
-        around = _mean(years.total[:, start:stop].T)
-        out[:, ahead] = np.where(before > 0, around / np.maximum(before, 1e-9), np.nan).clip(0, 5)
-    return out

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecasting import artefact, booster, scoring
+from forecasting import artefact, residual, scoring
 from forecasting.events import Events
-from forecasting.features import NAMES, feature_matrix
+from forecasting.features import NAMES
 from forecasting.intervals import Bands, calibrate, spread_unit
 from forecasting.metrics import coverage, wape
 from forecasting.panel import HOUR_NS, Floats, Ints, Panel, PanelError, build_panel, zones
+from forecasting.residual import ResidualModel
 from forecasting.training_rows import Rows, Zone, build_zones, training_rows
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xgboost
 
 BASELINE = "four_week_mean"
 DAY_NS = 24 * HOUR_NS
@@ -34,7 +34,7 @@ class ForecastModel:
     """A trained model: it forecasts any panel of like sites from any origin.
 
     Attributes:
-        booster: the residual model, or None where there was too little to learn from.
+        residual: what to add to the profile, or None where there was too little to learn from.
         bands: calibrated 80 % band.
         tz: one IANA time zone, or one for each site.
         groups: group of each site; a site without one belongs to the group "".
@@ -42,7 +42,7 @@ class ForecastModel:
         metadata: seed, data window, features, package versions, validation metrics.
     """
 
-    booster: xgboost.Booster | None
+    residual: ResidualModel | None
     bands: Bands
     tz: str | dict[str, str]
     groups: dict[str, str]
@@ -96,7 +96,7 @@ class ForecastModel:
         data = _with_sites(data, wanted, origin.value)
         scored = {}
         for zone in self.zones(data):
-            scores = scoring.score(zone, origin.value, horizon, self.booster, self.bands)
+            scores = scoring.score(zone, origin.value, horizon, self.residual, self.bands)
             scored.update({int(row): (scores, at) for at, row in enumerate(zone.grid.rows)})
         position = {name: row for row, name in enumerate(data.sites)}
         return _frame(wanted, [scored[position[name]] for name in wanted], origin, horizon)
@@ -108,8 +108,6 @@ class ForecastModel:
             `profile` (what is usual then), `adjustment` (what the model adds), both in the unit of the values, and
             `drivers`: the five features with the largest share in the adjustment, as (name, share) in that unit.
         """
-        import xgboost
-
         data = _with_sites(build_panel(panel, until=origin), [site], origin.value)
         row = data.sites.index(site)
         zone = next(zone for zone in self.zones(data) if row in zone.grid.rows)
@@ -118,11 +116,10 @@ class ForecastModel:
         day, local_hour = zone.grid.cells(np.array([hour.value]))
         ahead = day - snapshot.day
         profile = float(snapshot.profile.level[at, (6 + int(ahead[0])) % 7, int(local_hour[0])])
-        if self.booster is None:
+        if self.residual is None:
             return {"profile": profile, "adjustment": 0.0, "drivers": []}
-        features = feature_matrix(snapshot, zone.years, np.array([at]), ahead, local_hour)
-        shares = self.booster.predict(xgboost.DMatrix(features, feature_names=list(NAMES)), pred_contribs=True)[0]
-        shares = shares * float(snapshot.profile.scale[at])
+        features = zone.features(snapshot, origin.value, np.array([at]), ahead, local_hour)
+        shares = self.residual.contributions(features) * float(snapshot.profile.scale[at])
         largest = np.argsort(-np.abs(shares[:-1]))[:5]
         drivers = [(NAMES[number], round(float(shares[number]), 3)) for number in largest]
         return {"profile": profile, "adjustment": float(shares.sum()), "drivers": drivers}
@@ -175,7 +172,7 @@ def train_panel(
     return ForecastModel(fitted, bands, zone_names, groups, events, metadata)
 
 
-def _fit(rows: Rows, end_ns: int, seed: int) -> tuple[xgboost.Booster | None, Bands, dict[str, float]]:
+def _fit(rows: Rows, end_ns: int, seed: int) -> tuple[ResidualModel | None, Bands, dict[str, float]]:
     """Fit on all but the last weeks, calibrate on those, then fit on everything with the size that proved right."""
     nothing = np.empty(0)
     no_bands = calibrate(nothing, nothing, nothing, nothing.astype(np.int64), nothing.astype(np.int64))
@@ -186,13 +183,12 @@ def _fit(rows: Rows, end_ns: int, seed: int) -> tuple[xgboost.Booster | None, Ba
     before, after = rows.where(rows.target_ns < cut), rows.where(rows.origin_ns >= cut)
     if len(before) < MIN_ROWS or len(after) < MIN_ROWS // 5:
         return None, no_bands, {}
-    trial = booster.fit(before, seed, booster.MAX_ROUNDS, after)
-    rounds = int(trial.best_iteration) + 1
-    prediction = np.maximum(after.profile + scoring.residual(trial[:rounds], after.features) * after.scale, 0)
+    trial, (near, far) = residual.fit_validated(before, after, seed)
+    prediction = np.maximum(after.profile + trial.apply(after.features) * after.scale, 0)
     bands, metrics = _calibrated(after, prediction)
-    # A quarter more data carries about as many more trees.
-    fitted = booster.fit(rows, seed, int(rounds * 1.1) + 1)
-    return fitted, bands, metrics | {"rounds": float(rounds), "validation_rows": float(len(after))}
+    # More data carries a few more trees.
+    fitted = residual.fit(rows, seed, (int(near * 1.1) + 1, int(far * 1.1) + 1), trial.share)
+    return fitted, bands, metrics | {"trees_near": near, "trees_far": far, "validation_rows": len(after)}
 
 
 def _calibrated(rows: Rows, prediction: Floats) -> tuple[Bands, dict[str, float]]:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forecasting.baselines import baselines
-from forecasting.features import NAMES, feature_matrix
 from forecasting.intervals import Bands, spread_unit
 from forecasting.local_grid import DAY_HOURS
 from forecasting.panel import HOUR_NS, Floats, Ints
+from forecasting.residual import ResidualModel
 from forecasting.snapshot import Snapshot
 from forecasting.training_rows import Zone
-
-if TYPE_CHECKING:
-    import xgboost
 
 MODEL, PROFILE, GROUP_PROFILE, CLOSED = "profile+xgboost", "profile", "group_profile", "closed"
 METHODS = np.array([MODEL, PROFILE, GROUP_PROFILE, CLOSED])
@@ -44,7 +40,7 @@ class Scores:
     baseline: dict[str, Floats]
 
 
-def score(zone: Zone, origin_ns: int, horizon: int, booster: xgboost.Booster | None, bands: Bands) -> Scores:
+def score(zone: Zone, origin_ns: int, horizon: int, residual: ResidualModel | None, bands: Bands) -> Scores:
     """Forecast every site of a zone for `horizon` hours from an origin on, using only what lies before it."""
     snapshot = zone.snapshot(origin_ns)
     sites = len(zone.grid.rows)
@@ -52,13 +48,13 @@ def score(zone: Zone, origin_ns: int, horizon: int, booster: xgboost.Booster | N
     ahead = day - snapshot.day
     position = (6 + ahead) % 7
     profile = snapshot.profile.level[:, position, hour]
-    method = _methods(zone, snapshot, booster is not None)[:, None] * np.ones(horizon, dtype=np.int64)
+    method = _methods(zone, snapshot, residual is not None)[:, None] * np.ones(horizon, dtype=np.int64)
     prediction = profile.astype(np.float64)
     learnt = np.flatnonzero(method[:, 0] == 0)
-    if booster is not None and learnt.size:
+    if residual is not None and learnt.size:
         site = np.repeat(learnt, horizon)
-        features = feature_matrix(snapshot, zone.years, site, np.tile(ahead, learnt.size), np.tile(hour, learnt.size))
-        prediction[learnt] += residual(booster, features).reshape(learnt.size, horizon) * _column(snapshot, learnt)
+        features = zone.features(snapshot, origin_ns, site, np.tile(ahead, learnt.size), np.tile(hour, learnt.size))
+        prediction[learnt] += residual.apply(features).reshape(learnt.size, horizon) * _column(snapshot, learnt)
     prediction = np.minimum(np.maximum(prediction, 0.0), capacity_limit(zone, snapshot)[:, None])
     spread = snapshot.profile.spread[:, position, hour]
     unit = spread_unit(spread, prediction, snapshot.profile.scale[:, None])
@@ -79,13 +75,6 @@ def score(zone: Zone, origin_ns: int, horizon: int, booster: xgboost.Booster | N
         method,
         baselines(zone.grid, snapshot.day, snapshot.hour, ahead, hour),
     )
-
-
-def residual(booster: xgboost.Booster, features: Floats) -> Floats:
-    """What the model adds to the profile, in units of the site's scale, for rows of `features.NAMES`."""
-    if features.shape[1] != len(NAMES):
-        raise ValueError(f"{features.shape[1]} feature columns, the model was trained on {len(NAMES)}")
-    return np.asarray(booster.inplace_predict(np.ascontiguousarray(features)), dtype=np.float64)
 
 
 def _column(snapshot: Snapshot, sites: Ints) -> Floats:
@@ -111,7 +100,9 @@ def capacity_limit(zone: Zone, snapshot: Snapshot) -> Floats:
     window = slice(max(until - 56, 0), until)
     capacity = zone.grid.capacity[:, until - 1]
     usual = zone.grid.values[:, window] / np.maximum(zone.grid.capacity[:, window, None], 1e-9)
-    fullest = np.where(np.isfinite(usual), usual, 0).reshape(sites, -1).max(axis=1, initial=0)
+    daily = np.where(np.isfinite(usual), usual, 0).max(axis=2)
+    # The third fullest day: one wrong count, or the day on which capacity changed, proves nothing.
+    fullest = np.sort(daily, axis=1)[:, -3] if daily.shape[1] >= 3 else np.zeros(sites)
     limit = capacity * np.clip(fullest, CAPACITY_SLACK, CAPACITY_SLACK_MAX)
     return np.where(np.isfinite(limit), limit, np.inf)
 

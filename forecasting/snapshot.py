@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from forecasting.level_shift import at_newest_level
 from forecasting.local_grid import DAY_HOURS, LocalGrid
 from forecasting.panel import Floats, Ints
 from forecasting.profile import Profile, weekly_profile
@@ -64,11 +65,15 @@ def take(grid: LocalGrid, day: int, hour: int, groups: Ints, ordinary: npt.NDArr
         groups: group number of each site.
         ordinary: [site, day] up to the origin; days that are not (holidays, closures) are kept out of the profile.
     """
-    weeks = _recent_weeks(grid, day, hour, ordinary)
+    weeks = at_newest_level(_recent_weeks(grid, day, hour, ordinary))
     recent = np.full((grid.values.shape[0], RECENT_DAYS, DAY_HOURS), np.nan, dtype=np.float32)
     known = grid.values[:, max(day - RECENT_DAYS + 1, 0) : day + 1]
     if known.shape[1]:
         recent[:, RECENT_DAYS - (day + 1 - max(day - RECENT_DAYS + 1, 0)) :][:, : known.shape[1]] = known
+    if ordinary is not None:
+        # Yesterday's holiday says nothing about today; what today shows so far does, whatever day it is.
+        past = ordinary[:, -RECENT_DAYS:-1]
+        recent[:, RECENT_DAYS - 1 - past.shape[1] : -1][~past] = np.nan
     recent[:, -1, hour:] = np.nan
     weekdays = grid.weekday(day - 6 + np.arange(7))
     return Snapshot(grid, day, hour, weeks, recent, weekly_profile(weeks, weekdays, groups), weekdays)

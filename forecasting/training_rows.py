@@ -10,13 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from forecasting.calendar_effects import calendar_effects
+from forecasting.day_history import DayHistory, day_history
 from forecasting.events import Events, ZoneEvents
-from forecasting.features import NAMES, YearAgo, feature_matrix, year_ago
+from forecasting.features import NAMES, feature_matrix
 from forecasting.local_grid import DAY_HOURS, LocalGrid, local_grid, local_midnight_ns
 from forecasting.panel import HOUR_NS, Floats, Ints, Panel
 from forecasting.snapshot import Snapshot, take
 
-MAX_ROWS = 600_000
+MAX_ROWS = 300_000
+# More rows than this for each observation only repeat what is known.
+ROWS_PER_OBSERVATION = 10
 ROWS_PER_SITE_AND_ORIGIN = 60
 WARM_UP_DAYS = 14
 SHORT_WARM_UP_DAYS = 7
@@ -28,7 +32,7 @@ class Zone:
 
     grid: LocalGrid
     groups: Ints
-    years: YearAgo | None
+    history: DayHistory
     events: ZoneEvents
 
     def snapshot(self, origin_ns: int) -> Snapshot:
@@ -36,6 +40,12 @@ class Zone:
         day, hour = self.grid.cells(np.array([origin_ns]))
         ordinary = self.events.ordinary(origin_ns, int(day[0]))
         return take(self.grid, int(day[0]), int(hour[0]), self.groups, ordinary)
+
+    def features(self, snapshot: Snapshot, origin_ns: int, site: Ints, days_ahead: Ints, hour: Ints) -> Floats:
+        """Feature rows of (site, target) pairs as known at an origin; see `features.feature_matrix`."""
+        furthest = int(days_ahead.max(initial=0))
+        effects = calendar_effects(snapshot, self.history, self.events, origin_ns, furthest)
+        return feature_matrix(snapshot, self.history, effects, site, days_ahead, hour)
 
 
 @dataclass(frozen=True)
@@ -97,9 +107,10 @@ def training_rows(panel: Panel, zones: list[Zone], max_horizon: int, rng: np.ran
     """Draw origins, sites and horizons, and compute their features; targets without an observation are left out."""
     sites = len(panel.sites)
     days = max(panel.values.shape[1] / DAY_HOURS, 1)
-    count = int(np.clip(MAX_ROWS / (sites * ROWS_PER_SITE_AND_ORIGIN), min(6 * days, 240), min(6 * days, 2400)))
+    budget = min(MAX_ROWS, ROWS_PER_OBSERVATION * int(np.isfinite(panel.values).sum()))
+    count = int(np.clip(budget / (sites * ROWS_PER_SITE_AND_ORIGIN), min(6 * days, 240), min(6 * days, 2400)))
     origins = sample_origins(panel, zones[0].grid.tz, count, rng)
-    per_origin = int(min(MAX_ROWS / max(len(origins), 1), sites * max_horizon))
+    per_origin = int(min(budget / max(len(origins), 1), sites * max_horizon))
     parts: list[Rows] = []
     for zone in zones:
         share = max(per_origin * len(zone.grid.rows) // sites, 1)
@@ -143,7 +154,7 @@ def _rows_at(
     ahead_days = day - snapshot.day
     position = (6 + ahead_days) % 7
     return Rows(
-        features=feature_matrix(snapshot, zone.years, site, ahead_days, hour),
+        features=zone.features(snapshot, origin_ns, site, ahead_days, hour),
         actual=actual,
         profile=snapshot.profile.level[site, position, hour],
         scale=snapshot.profile.scale[site],
@@ -170,5 +181,5 @@ def build_zones(panel: Panel, rows_by_tz: dict[str, list[int]], groups: Ints, ca
     for tz, rows in rows_by_tz.items():
         grid = local_grid(panel, rows, tz)
         names = [panel.sites[row] for row in rows]
-        zones.append(Zone(grid, groups[np.asarray(rows)], year_ago(grid), calendar.for_grid(grid, names)))
+        zones.append(Zone(grid, groups[np.asarray(rows)], day_history(grid), calendar.for_grid(grid, names)))
     return sorted(zones, key=lambda zone: -len(zone.grid.rows))

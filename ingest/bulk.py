@@ -12,6 +12,8 @@ from plimsoll.contracts import Contract
 
 # Kafka numbers partitions from zero; bulk loads keep their place in the ledger below it.
 SIMULATOR_PARTITION = -1
+REPLAY_PARTITION = -2  # dead letters that were replayed
+FIRST_FILE_PARTITION = -3  # files take this one or the next free one below it
 _SOURCE = "bulk"
 
 
@@ -41,10 +43,12 @@ class BulkLoad:
 
         Raises:
             FencedError: another load of the same source is under way.
+            psycopg.Error: the database cannot write, or went away; nothing of the batch was written.
         """
-        batch = self._landing.decode(messages)
-        moved = self._landing.write(
-            self._connection, batch, {self._positions[topic]: offset for topic, offset in until.items()}
+        batch, moved = self._landing.land(
+            self._connection,
+            list(messages),
+            {self._positions[topic]: offset for topic, offset in until.items()},
         )
         self._positions |= {position.topic: position for position in moved}
         return batch.size - len(batch.rejects), len(batch.rejects)

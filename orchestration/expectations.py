@@ -131,15 +131,10 @@ def _between(
 
 
 def _not_both_null(rows: pd.DataFrame, *, columns: list[str]) -> list[Expectation]:
+    from great_expectations.expectations.row_conditions import Column
+
     first, second = columns
-    return [
-        _expect(
-            "ExpectColumnValuesToNotBeNull",
-            column=first,
-            row_condition=f"`{second}`.isnull()",
-            condition_parser="pandas",
-        )
-    ]
+    return [_expect("ExpectColumnValuesToNotBeNull", column=first, row_condition=Column(second).is_null())]
 
 
 def _not_after(rows: pd.DataFrame, *, earlier: str, later: str, tolerance_s: float = 0) -> list[Expectation]:

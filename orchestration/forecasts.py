@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 
     from forecasting.model import ForecastModel
     from forecasting.store import Panel, StoredModel
+
+# XGBoost's threads wait for each other by spinning, which on a machine that also runs a broker and a database made
+# training ten times as long. Read when the library loads, and only where nobody has set it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+log = logging.getLogger(__name__)
 
 HORIZON_H = 168
 BACKTEST_ORIGINS = 7
@@ -91,10 +99,10 @@ def train_challenger(connection: psycopg.Connection, tenant_id: str, panel: Pane
 
 
 def needs_training(connection: psycopg.Connection, tenant_id: str, now: datetime, max_age: timedelta) -> bool:
-    """Whether the tenant has no champion, or one that learnt from nothing newer than `max_age`."""
+    """Whether the tenant has no champion that can be read, or one that learnt from nothing newer than `max_age`."""
     from forecasting.store import champion_or_none
 
-    return champion_or_none(connection, tenant_id, now=now, max_age=max_age) is None
+    return _readable(champion_or_none(connection, tenant_id, now=now, max_age=max_age)) is None
 
 
 def judge(connection: psycopg.Connection, tenant_id: str, panel: Panel, model_version: str, now: datetime) -> Backtest:
@@ -102,7 +110,9 @@ def judge(connection: psycopg.Connection, tenant_id: str, panel: Panel, model_ve
     from forecasting.store import load_champion, promote, reject, save_backtests
 
     champion = load_champion(connection, tenant_id)
-    backtest = _backtest(panel, champion, model_version)
+    model = _readable(champion)
+    age = panel.hours["hour"].max().to_pydatetime() - champion.trained_to if champion and model else None
+    backtest = _backtest(panel, model, age, model_version)
     if backtest.summary is not None:
         save_backtests(connection, tenant_id, model_version, _rows(backtest))
     if champion is None or champion.model_version != model_version:
@@ -114,7 +124,7 @@ def judge(connection: psycopg.Connection, tenant_id: str, panel: Panel, model_ve
 def score(connection: psycopg.Connection, tenant_id: str, origin: datetime) -> Scored | None:
     """Predict a week ahead for every series that is alive, and append it; None where there is none.
 
-    The champion speaks; where there is none, or too old a one, the weekly profile does and says so.
+    The champion speaks; where there is none, or one too old or unreadable, the weekly profile does and says so.
     """
     import pandas as pd
 
@@ -134,13 +144,27 @@ def score(connection: psycopg.Connection, tenant_id: str, origin: datetime) -> S
 
 
 def _speaker(connection: psycopg.Connection, tenant_id: str, panel: Panel, now: datetime) -> tuple[str, ForecastModel]:
-    from forecasting.model import ForecastModel
     from forecasting.store import champion_or_none
 
     champion = champion_or_none(connection, tenant_id, now=now, max_age=CHAMPION_MAX_AGE)
-    if champion is not None:
-        return champion.model_version, ForecastModel.from_bytes(champion.artefact)
-    return PROFILE_VERSION, _profile_only(panel)
+    model = _readable(champion)
+    if champion is None or model is None:
+        return PROFILE_VERSION, _profile_only(panel)
+    return champion.model_version, model
+
+
+def _readable(stored: StoredModel | None) -> ForecastModel | None:
+    """The stored model, unless there is none or another version of the software made it."""
+    from forecasting.artefact import ArtefactError
+    from forecasting.model import ForecastModel
+
+    if stored is None:
+        return None
+    try:
+        return ForecastModel.from_bytes(stored.artefact)
+    except ArtefactError as error:
+        log.warning("model %s is of no use any more: %s", stored.model_version, error)
+        return None
 
 
 def _profile_only(panel: Panel) -> ForecastModel:
@@ -156,7 +180,7 @@ def _profile_only(panel: Panel) -> ForecastModel:
     return ForecastModel(None, bands, dict(panel.tz), dict(panel.groups), Events.from_frame(None))
 
 
-def _backtest(panel: Panel, champion: StoredModel | None, model_version: str) -> Backtest:
+def _backtest(panel: Panel, champion: ForecastModel | None, age: timedelta | None, model_version: str) -> Backtest:
     import pandas as pd
 
     from forecasting import backtest
@@ -164,7 +188,6 @@ def _backtest(panel: Panel, champion: StoredModel | None, model_version: str) ->
     hours = panel.hours["hour"]
     days = int((hours.max() - hours.min()) / pd.Timedelta(days=1)) if len(hours) else 0
     origins = min(BACKTEST_ORIGINS, days - MIN_BACKTEST_DAYS)
-    age = None if champion is None else hours.max().to_pydatetime() - champion.trained_to
     if origins < 1:
         return Backtest(model_version, decide(None, None, age))
     result = backtest.run(panel.hours, tz=panel.tz, groups=panel.groups, horizon=HORIZON_H, origins=origins)
@@ -181,20 +204,18 @@ def _backtest(panel: Panel, champion: StoredModel | None, model_version: str) ->
     )
 
 
-def _wape_of(champion: StoredModel | None, panel: Panel, told: pd.DataFrame) -> float | None:
+def _wape_of(champion: ForecastModel | None, panel: Panel, told: pd.DataFrame) -> float | None:
     """The champion's WAPE over the hours of another backtest. It may have learnt from some, which favours it."""
     import pandas as pd
 
     from forecasting.metrics import wape
-    from forecasting.model import ForecastModel
 
     if champion is None:
         return None
-    model = ForecastModel.from_bytes(champion.artefact)
     parts = []
     for origin in told["origin"].unique():
         rows = told[told["origin"] == origin]
-        said = model.predict(
+        said = champion.predict(
             panel.hours, origin=pd.Timestamp(origin), horizon=HORIZON_H, sites=sorted(rows["site_id"].unique())
         )
         parts.append(rows[["site_id", "hour", "value"]].merge(said, on=["site_id", "hour"]))

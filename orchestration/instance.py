@@ -1,4 +1,4 @@
-"""Where Dagster keeps its memory: `$DAGSTER_HOME/dagster.yaml`, and a schema of the platform's database."""
+"""Where Dagster keeps its memory: the files of `$DAGSTER_HOME`, and a schema of the platform's database."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from pathlib import Path
 from plimsoll.database import connect
 from plimsoll.settings import Settings
 
-TEMPLATE = Path(__file__).with_name("dagster.yaml")
+_FILES = ("dagster.yaml", "workspace.yaml")
 SCHEMA = "dagster"
 
 
 def write_instance(settings: Settings) -> Path:
-    """Write the instance's configuration and create its schema; safe to call again. Return DAGSTER_HOME.
+    """Write the instance's configuration and create its schema; safe to call again. Returns DAGSTER_HOME.
 
     Raises:
         PlimsollError: there is no database, or it cannot be reached.
     """
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(TEMPLATE, home / "dagster.yaml")
+    for name in _FILES:
+        shutil.copyfile(Path(__file__).with_name(name), home / name)
     with connect(settings.require_database_url(), autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     return home

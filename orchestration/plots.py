@@ -29,11 +29,12 @@ def forecast_plot(predictions: pd.DataFrame, recent: pd.DataFrame) -> str:
     panes = figure.subplots(len(busiest), 1, sharex=True, squeeze=False)[:, 0]
     for pane, site in zip(panes, busiest, strict=True):
         ahead = predictions[predictions["site_id"] == site]
-        behind = recent[recent["site_id"] == site]
+        # Hours without an observation are a gap in the line, not a slope.
+        behind = recent[recent["site_id"] == site].set_index("hour")["value"].resample("h").mean()
         pane.fill_between(ahead["hour"], ahead["p10"], ahead["p90"], color=_BLUE, alpha=0.18, lw=0, label="80 % band")
         pane.plot(ahead["hour"], ahead["baseline"], color=_GREY, lw=0.9, label="four-week mean")
         pane.plot(ahead["hour"], ahead["prediction"], color=_BLUE, lw=1.3, label="forecast")
-        pane.plot(behind["hour"], behind["value"], color=_DARK, lw=1.3, label="observed")
+        pane.plot(behind.index, behind, color=_DARK, lw=1.3, label="observed")
         pane.set_title(site, fontsize=8, loc="left")
         _plain(pane)
     panes[0].legend(fontsize=7, ncols=4, frameon=False, loc="upper right")

@@ -37,11 +37,11 @@ def decide(challenger_wape: float | None, champion_wape: float | None, champion_
     Args:
         challenger_wape: its backtest's WAPE; None where the history is too short for one.
         champion_wape: the champion's over the same origins and hours; None where that is not known.
-        champion_age: since the end of its training data; None when there is no champion.
+        champion_age: since the end of its training data; None when there is no champion that can be read.
     """
     numbers = {"wape": challenger_wape, "champion_wape": champion_wape, "min_gain": MIN_GAIN}
     if champion_age is None:
-        return Decision(True, "The first model of this tenant.", numbers)
+        return Decision(True, "There is no champion to compare it with.", numbers)
     numbers["champion_age_days"] = round(champion_age / timedelta(days=1), 1)
     if challenger_wape is None or champion_wape is None or champion_wape <= 0:
         return Decision(False, "The history is too short to compare it with the champion.", numbers)

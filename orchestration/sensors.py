@@ -78,21 +78,29 @@ def new_landings(context: SensorEvaluationContext, platform: Platform) -> Sensor
     job_name="train_forecasts",
     minimum_interval_seconds=600,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Runs from the start. Asks for a training when a tenant has hourly series but no model.",
+    description="Runs from the start. Asks for a training when a tenant has series but no champion to speak for them.",
 )
 def no_champion(context: SensorEvaluationContext, platform: Platform) -> SensorResult | SkipReason:
     """Ask for a training where there is something to learn from and nobody has."""
+    from orchestration.forecasts import PROFILE_VERSION
+
     with platform.connection() as connection:
         if connection.execute("SELECT to_regclass('marts.fct_series_hourly')").fetchone() == (None,):
             return SkipReason("the marts are not built yet")
         rows = connection.execute(
             """
             SELECT tenant_id FROM registry.tenants AS tenants
-            WHERE NOT EXISTS (SELECT FROM forecast.models
-                              WHERE models.tenant_id = tenants.tenant_id AND status = 'champion')
+            WHERE (
+                NOT EXISTS (SELECT FROM forecast.models
+                            WHERE models.tenant_id = tenants.tenant_id AND status = 'champion')
+                -- The champion was too old, or made by another version of the software.
+                OR %s = (SELECT model_version FROM forecast.occupancy_hourly AS said
+                         WHERE said.tenant_id = tenants.tenant_id ORDER BY origin_at DESC LIMIT 1)
+            )
               AND EXISTS (SELECT FROM marts.fct_series_hourly AS series WHERE series.tenant_id = tenants.tenant_id)
             ORDER BY 1
-            """
+            """,
+            [PROFILE_VERSION],
         ).fetchall()
     waiting = [tenant for (tenant,) in rows]
     if not waiting:

@@ -37,12 +37,19 @@ class Settings(BaseSettings):
     )
     kafka_home: Path | None = Field(default=None, validation_alias=AliasChoices("KAFKA_HOME", "PLIMSOLL_KAFKA_HOME"))
 
+    mqtt_url: str | None = Field(default=None, validation_alias=AliasChoices("MQTT_URL", "PLIMSOLL_MQTT_URL"))
+    mqtt_username: str | None = None
+    mqtt_password: SecretStr | None = None
+    mqtt_ca_file: Path | None = None
+    mqtt_client_id: str = "plimsoll-bridge"
+
     host: str = "127.0.0.1"
     postgres_port: int = 5433
     kafka_port: int = 9092
     kafka_controller_port: int = 9093
     api_port: int = 8000
     dagster_port: int = 3000
+    mqtt_port: int = 1883
 
     default_tenant: str = "default"
     default_site: str | None = None
@@ -79,6 +86,18 @@ class Settings(BaseSettings):
             )
         return self.kafka_bootstrap_servers
 
+    def require_mqtt(self) -> str:
+        """The MQTT broker's address, as `mqtt://host[:port]` or `mqtts://host[:port]`.
+
+        Raises:
+            PlimsollError: there is none; the message says the two ways to get one.
+        """
+        if self.mqtt_url is None:
+            raise PlimsollError(
+                "No MQTT broker: install Mosquitto and start the local stack with `make up`, or set MQTT_URL."
+            )
+        return self.mqtt_url
+
     @property
     def dagster_home(self) -> Path:
         """Where Dagster keeps its instance configuration."""
@@ -93,6 +112,11 @@ def _missing_from(settings: Settings, env_file: Path) -> dict[str, object]:
         update["database_url"] = SecretStr(written["DATABASE_URL"])
     if settings.kafka_bootstrap_servers is None and "KAFKA_BOOTSTRAP_SERVERS" in written:
         update["kafka_bootstrap_servers"] = written["KAFKA_BOOTSTRAP_SERVERS"]
+    if settings.mqtt_url is None and "MQTT_URL" in written:
+        # The local broker's user goes with its address: it means nothing to another broker.
+        update["mqtt_url"] = written["MQTT_URL"]
+        update["mqtt_username"] = written.get("PLIMSOLL_MQTT_USERNAME")
+        update["mqtt_password"] = SecretStr(written.get("PLIMSOLL_MQTT_PASSWORD", ""))
     return update
 
 

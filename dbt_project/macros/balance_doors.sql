@@ -21,13 +21,13 @@
             *,
             in_count is not null and out_count is not null as has_counts,
             case
-                when count_mode is distinct from 'cumulative' then in_count
+                when coalesce(count_mode, 'delta') = 'delta' then in_count
                 -- A running total below the one before started again from zero.
                 when in_count < lag(in_count) over by_door then in_count
                 else coalesce(in_count - lag(in_count) over by_door, 0)
             end as boarded,
             case
-                when count_mode is distinct from 'cumulative' then out_count
+                when coalesce(count_mode, 'delta') = 'delta' then out_count
                 when out_count < lag(out_count) over by_door then out_count
                 else coalesce(out_count - lag(out_count) over by_door, 0)
             end as alighted
@@ -43,12 +43,11 @@
             *,
             sum(coalesce(boarded, 0) - coalesce(alighted, 0)) over so_far as net,
             lead(event_at) over in_day is null as is_last,
-            coalesce(
+            (
                 lead(trip_id) over in_day is distinct from trip_id
                 or lead(event_at) over in_day - event_at >= interval '{{ var("door_layover_s") }} seconds'
-                or occupancy = 0,
-                true
-            ) as may_be_empty
+                or occupancy = 0
+            ) is true as may_be_empty
         from since_last_report
         window
             in_day as (partition by tenant_id, site_id, operating_date order by event_at, seq nulls first, event_key),

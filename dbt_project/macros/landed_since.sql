@@ -110,3 +110,10 @@
         )
     {%- endif -%}
 {%- endmacro %}
+
+
+{# Rows that landed before this instant may have been dropped by retention. One day early, so that a day partition that
+   is dropped while a model runs is not missed. #}
+{% macro raw_kept_since() -%}
+    now() - interval '{{ var("raw_retention_days") }} days' + interval '1 day'
+{%- endmacro %}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 DELIVERY_TIMEOUT_MS = 10_000
 METADATA_TIMEOUT_MS = 3_000
 Normalise = Callable[[Mapping[str, Any]], dict[str, Any]]
+Check = Callable[[int, Any], None]
+"""Raises InvalidEvent when the payload at that place may not come in."""
 
 
 class BrokerUnavailable(Exception):
@@ -32,35 +35,12 @@ class Refusal:
     reason: str
 
 
-class Gateway:
-    """Produces checked events. One per process; `start` before use, `close` at the end."""
+class Encoder:
+    """Turns what was sent into the messages that Kafka gets, by contract."""
 
-    def __init__(self, bootstrap_servers: str, contracts: Mapping[str, Contract]) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, contracts: Mapping[str, Contract]) -> None:
         self._contracts = contracts
         self._decoders = {topic: Decoder(contract) for topic, contract in contracts.items()}
-        self._producer: Any = None
-        # `send` blocks while the broker's metadata is unknown; one thread keeps that off the event loop, and
-        # keeps a device's events in their order.
-        self._sender = ThreadPoolExecutor(1, thread_name_prefix="kafka-send")
-
-    async def accept(self, topic: str, payloads: Sequence[Any], normalise: Normalise, tenant_id: str) -> list[Refusal]:
-        """Check each payload and produce the good ones; return the refusals once Kafka has acknowledged the rest.
-
-        Raises:
-            BrokerUnavailable: Kafka took none or only some; sending all again is harmless.
-        """
-        received_at = datetime.now(UTC)
-        messages: list[tuple[bytes, bytes]] = []
-        refusals: list[Refusal] = []
-        for index, payload in enumerate(payloads):
-            try:
-                messages.append(self.encode(topic, payload, normalise, tenant_id, received_at))
-            except InvalidEvent as error:
-                refusals.append(Refusal(index, error.code, error.field, error.reason))
-        if messages:
-            await self._produce(topic, messages)
-        return refusals
 
     def encode(
         self, topic: str, payload: Any, normalise: Normalise, tenant_id: str, received_at: datetime
@@ -79,6 +59,52 @@ class Gateway:
         if b"\\u0000" in value:
             raise InvalidEvent("nul_character", "text holds a NUL character, which no table can store")
         return str(getattr(event.values, self._contracts[topic].key)).encode(), value
+
+
+class Gateway:
+    """Produces checked events. One per process; `close` it at the end.
+
+    Attributes:
+        accepted: events that Kafka acknowledged, by topic.
+        refused: events that were refused, by (topic, code).
+    """
+
+    def __init__(self, bootstrap_servers: str, contracts: Mapping[str, Contract]) -> None:
+        self.accepted: Counter[str] = Counter()
+        self.refused: Counter[tuple[str, str]] = Counter()
+        self._bootstrap_servers = bootstrap_servers
+        self._encoder = Encoder(contracts)
+        self._producer: Any = None
+        # `send` blocks while the broker's metadata is unknown; one thread keeps that off the event loop, and
+        # keeps a device's events in their order.
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="kafka-send")
+
+    async def accept(
+        self, topic: str, payloads: Sequence[Any], normalise: Normalise, tenant_id: str, check: Check | None = None
+    ) -> list[Refusal]:
+        """Check each payload and produce the good ones; return the refusals once Kafka has acknowledged the rest.
+
+        Args:
+            check: looks at each payload as it was sent, before `normalise` and the contract do.
+
+        Raises:
+            BrokerUnavailable: Kafka took none or only some; sending all again is harmless.
+        """
+        received_at = datetime.now(UTC)
+        messages: list[tuple[bytes, bytes]] = []
+        refusals: list[Refusal] = []
+        for index, payload in enumerate(payloads):
+            try:
+                if check is not None:
+                    check(index, payload)
+                messages.append(self._encoder.encode(topic, payload, normalise, tenant_id, received_at))
+            except InvalidEvent as error:
+                refusals.append(Refusal(index, error.code, error.field, error.reason))
+        self.refused.update((topic, refusal.code) for refusal in refusals)
+        if messages:
+            await self._produce(topic, messages)
+            self.accepted[topic] += len(messages)
+        return refusals
 
     async def _produce(self, topic: str, messages: Sequence[tuple[bytes, bytes]]) -> None:
         loop = asyncio.get_running_loop()
@@ -107,18 +133,7 @@ class Gateway:
 
     def _connected(self) -> Any:
         if self._producer is None:
-            from kafka import KafkaProducer
-
-            self._producer = KafkaProducer(
-                bootstrap_servers=self._bootstrap_servers,
-                client_id="plimsoll-gateway",
-                acks="all",
-                linger_ms=2,
-                max_block_ms=METADATA_TIMEOUT_MS,
-                request_timeout_ms=5_000,
-                delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
-                bootstrap_timeout_ms=METADATA_TIMEOUT_MS,
-            )
+            self._producer = new_producer(self._bootstrap_servers, "plimsoll-gateway")
         return self._producer
 
     async def close(self) -> None:
@@ -126,6 +141,26 @@ class Gateway:
         if self._producer is not None:
             await asyncio.get_running_loop().run_in_executor(self._sender, self._producer.close, 5)
         self._sender.shutdown(wait=True)
+
+
+def new_producer(bootstrap_servers: str, client_id: str) -> Any:
+    """A KafkaProducer that gives up after `DELIVERY_TIMEOUT_MS`, so that senders hear of a broker that is away.
+
+    Raises:
+        kafka.errors.KafkaError: no broker answers.
+    """
+    from kafka import KafkaProducer
+
+    return KafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        client_id=client_id,
+        acks="all",
+        linger_ms=2,
+        max_block_ms=METADATA_TIMEOUT_MS,
+        request_timeout_ms=5_000,
+        delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
+        bootstrap_timeout_ms=METADATA_TIMEOUT_MS,
+    )
 
 
 class _Acknowledgements:

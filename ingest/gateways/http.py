@@ -1,10 +1,11 @@
 """The ways in over HTTP: buses, venues, devices; and the WebSocket for traffic counts.
 
-The application that includes `create_router` sets `app.state.gateway` (Gateway) and `app.state.device_sites`
-(DeviceSites), and says by a dependency which tenant a request belongs to.
+The application that includes `create_router` sets `app.state.gateway` (Gateway) and `app.state.devices` (Devices), and
+says by a dependency which tenant a request belongs to.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
@@ -13,8 +14,10 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
 
-from ingest.gateways.gateway import BrokerUnavailable, Gateway, Normalise, Refusal
+from ingest.gateways.devices import REFUSED_SENDER, Devices, Registration, check_sender, sender_of
+from ingest.gateways.gateway import BrokerUnavailable, Check, Gateway, Normalise, Refusal
 from ingest.gateways.payloads import bus_event, device_report, traffic_count, venue_event
+from ingest.gateways.signatures import SentText
 from plimsoll.contracts import InvalidEvent
 
 # No postponed annotations here: FastAPI has to resolve `Tenant`, which only exists inside `create_router`.
@@ -41,8 +44,10 @@ def create_router(tenant: Callable[..., Any], *, max_body_bytes: int, unregister
     Args:
         tenant: dependency that yields the tenant_id of an HTTP request or WebSocket.
         max_body_bytes: larger bodies and messages are refused.
-        unregistered_devices: whether a venue's device that the registry lacks counts for a site of its own name.
+        unregistered_devices: whether devices that the registry lacks are welcome; a venue's then counts for a site
+            of its own name.
     """
+    limits = _Limits(max_body_bytes, unregistered_devices)
     router = APIRouter(tags=["ingest"])
     Tenant = Annotated[str, Depends(tenant)]
 
@@ -50,33 +55,31 @@ def create_router(tenant: Callable[..., Any], *, max_body_bytes: int, unregister
     async def ingest_occupancy(request: Request, tenant_id: Tenant) -> JSONResponse:
         """Take one occupancy event or a list; answered when Kafka has acknowledged.
 
-        A list with some invalid events answers 207: the good ones are accepted, the bad ones named by index.
+        A list with some invalid events answers 207: the good ones are accepted, the bad ones named by index. A device
+        that is registered with a secret signs each event (`sig`).
         """
-        payloads = await _payloads(request, max_body_bytes)
-        return await _answer(request, "occupancy.events", payloads, bus_event, tenant_id)
+        sent = await _sent(request, limits)
+        check, _ = await _sender_check(request, sent, tenant_id, limits)
+        return await _answer(request, "occupancy.events", sent, bus_event, tenant_id, check)
 
     @router.post("/ingest", status_code=202, openapi_extra=_body(_EXAMPLE_VENUE, "head counts of a venue"))
     async def ingest_venue(request: Request, tenant_id: Tenant) -> JSONResponse:
         """Take one head count of a venue or a list; the device's registration says which site it is."""
-        payloads = await _payloads(request, max_body_bytes)
-        sites: dict[str, str | None] = {}
-        for payload in payloads:
-            device_id = payload.get("device_id") if isinstance(payload, dict) else None
-            if isinstance(device_id, str) and "\x00" not in device_id and device_id not in sites:
-                sites[device_id] = await request.app.state.device_sites.site_of(tenant_id, device_id)
-        normalise = partial(_venue_event, sites=sites, unregistered_devices=unregistered_devices)
-        return await _answer(request, "occupancy.events", payloads, normalise, tenant_id)
+        sent = await _sent(request, limits)
+        check, registrations = await _sender_check(request, sent, tenant_id, limits)
+        normalise = partial(_venue_event, registrations=registrations, limits=limits)
+        return await _answer(request, "occupancy.events", sent, normalise, tenant_id, check)
 
     @router.post("/api/traffic/ingest", status_code=202, openapi_extra=_body(_EXAMPLE_TRAFFIC, "traffic counts"))
     async def ingest_traffic(request: Request, tenant_id: Tenant) -> JSONResponse:
         """Take one traffic count or a list."""
-        payloads = await _payloads(request, max_body_bytes)
-        return await _answer(request, "traffic.counts", payloads, traffic_count, tenant_id)
+        sent = await _sent(request, limits)
+        return await _answer(request, "traffic.counts", sent, traffic_count, tenant_id, None)
 
     @router.post("/api/devices/{device_id}/status", status_code=202, openapi_extra=_body(_EXAMPLE_STATUS, "status"))
     async def ingest_status(device_id: str, request: Request, tenant_id: Tenant) -> JSONResponse:
-        """Take a device's status: online, offline or error."""
-        return await _device_report(request, "device.status", device_id, tenant_id, max_body_bytes)
+        """Take a device's status: online, offline or error. Signed like its events."""
+        return await _device_report(request, "device.status", device_id, tenant_id, limits)
 
     @router.post(
         "/api/devices/{device_id}/heartbeat",
@@ -84,8 +87,8 @@ def create_router(tenant: Callable[..., Any], *, max_body_bytes: int, unregister
         openapi_extra=_body(_EXAMPLE_HEARTBEAT, "heartbeat"),
     )
     async def ingest_heartbeat(device_id: str, request: Request, tenant_id: Tenant) -> JSONResponse:
-        """Take a device's sign of life."""
-        return await _device_report(request, "device.heartbeats", device_id, tenant_id, max_body_bytes)
+        """Take a device's sign of life. Signed like its events."""
+        return await _device_report(request, "device.heartbeats", device_id, tenant_id, limits)
 
     @router.websocket("/ws")
     async def traffic_socket(socket: WebSocket, tenant_id: Tenant) -> None:
@@ -101,6 +104,20 @@ def create_router(tenant: Callable[..., Any], *, max_body_bytes: int, unregister
     return router
 
 
+@dataclass(frozen=True)
+class _Limits:
+    max_body_bytes: int
+    unregistered_devices: bool
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """The events of a request, and the text they came in."""
+
+    payloads: list[Any]
+    text: SentText
+
+
 def _body(example: dict[str, Any], what: str) -> dict[str, Any]:
     schema = {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}, "maxItems": MAX_EVENTS}]}
     content = {"application/json": {"schema": schema, "example": example}}
@@ -113,16 +130,17 @@ def _body(example: dict[str, Any], what: str) -> dict[str, Any]:
     }
 
 
-async def _payloads(request: Request, max_body_bytes: int) -> list[Any]:
+async def _sent(request: Request, limits: _Limits) -> _Sent:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > max_body_bytes:
+        if len(body) > limits.max_body_bytes:
             raise RequestRefused(
-                413, "too_large", f"the body is larger than {max_body_bytes:,} bytes; send less at once"
+                413, "too_large", f"the body is larger than {limits.max_body_bytes:,} bytes; send less at once"
             )
+    text = bytes(body)
     try:
-        document = msgspec.json.decode(bytes(body))
+        document = msgspec.json.decode(text)
     except RecursionError:
         raise RequestRefused(422, "too_deep", "the JSON is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -130,7 +148,24 @@ async def _payloads(request: Request, max_body_bytes: int) -> list[Any]:
     payloads = document if isinstance(document, list) else [document]
     if len(payloads) > MAX_EVENTS:
         raise RequestRefused(413, "too_many", f"more than {MAX_EVENTS:,} events; send them in several requests")
-    return payloads
+    return _Sent(payloads, SentText(text))
+
+
+async def _sender_check(
+    request: Request, sent: _Sent, tenant_id: str, limits: _Limits, addressed: str | None = None
+) -> tuple[Check, dict[str, Registration]]:
+    """The check of each event's sender, and what is registered about the senders."""
+    devices: Devices = request.app.state.devices
+    senders = {sender_of(payload, addressed) for payload in sent.payloads}
+    registrations = await devices.look_up(tenant_id, senders - {None})  # type: ignore[arg-type]
+
+    def check(index: int, payload: Any) -> None:
+        check_sender(
+            payload, sent.text, index, registrations,
+            addressed=addressed, unregistered_devices=limits.unregistered_devices,
+        )  # fmt: skip
+
+    return check, registrations
 
 
 class RequestRefused(Exception):
@@ -147,42 +182,46 @@ async def refused_response(_: Request, error: Exception) -> JSONResponse:
     return _problem(error.status, error.code, error.detail)
 
 
-async def _device_report(
-    request: Request, topic: str, device_id: str, tenant_id: str, max_body_bytes: int
-) -> JSONResponse:
-    payloads = await _payloads(request, max_body_bytes)
+async def _device_report(request: Request, topic: str, device_id: str, tenant_id: str, limits: _Limits) -> JSONResponse:
+    sent = await _sent(request, limits)
+    check, _ = await _sender_check(request, sent, tenant_id, limits, device_id)
     normalise = partial(device_report, device_id=device_id, received_at=datetime.now(UTC))
-    return await _answer(request, topic, payloads, normalise, tenant_id)
+    return await _answer(request, topic, sent, normalise, tenant_id, check)
 
 
-def _venue_event(payload: Any, sites: dict[str, str | None], unregistered_devices: bool) -> dict[str, Any]:
+def _venue_event(payload: Any, registrations: Mapping[str, Registration], limits: _Limits) -> dict[str, Any]:
     event = venue_event(payload, datetime.now(UTC))
     if "site_id" in event:
         return event
     device_id = event.get("device_id")
     if not isinstance(device_id, str):
         raise InvalidEvent("missing_field", "is required", "device_id")
-    site_id = sites.get(device_id) or (device_id if unregistered_devices else None)
+    registered = registrations.get(device_id)
+    site_id = (registered.site_id if registered else None) or (device_id if limits.unregistered_devices else None)
     if site_id is None:
-        raise InvalidEvent("unknown_device", f"device '{device_id[:64]}' is not registered", "device_id")
+        raise InvalidEvent("no_site", f"device '{device_id[:64]}' is registered for no site", "device_id")
     return event | {"site_id": site_id}
 
 
 async def _answer(
-    request: Request, topic: str, payloads: list[Any], normalise: Normalise, tenant_id: str
+    request: Request, topic: str, sent: _Sent, normalise: Normalise, tenant_id: str, check: Check | None
 ) -> JSONResponse:
+    gateway: Gateway = request.app.state.gateway
     try:
-        refusals = await request.app.state.gateway.accept(topic, payloads, normalise, tenant_id)
+        refusals = await gateway.accept(topic, sent.payloads, normalise, tenant_id, check)
     except BrokerUnavailable:
         return _problem(
             503, "broker_unavailable", "Kafka did not acknowledge; nothing is lost if you send this again",
             headers={"Retry-After": str(RETRY_AFTER_S)},
         )  # fmt: skip
-    accepted = len(payloads) - len(refusals)
+    accepted = len(sent.payloads) - len(refusals)
     if refusals and not accepted:
         first = refusals[0]
         detail = f"{first.field}: {first.reason}" if first.field else first.reason
-        return _problem(422, first.code, detail, errors=[_error(r) for r in refusals])
+        errors = [_error(r) for r in refusals]
+        if all(r.code in REFUSED_SENDER for r in refusals):
+            return _problem(401, first.code, detail, errors=errors, headers={"WWW-Authenticate": "HMAC-SHA256"})
+        return _problem(422, first.code, detail, errors=errors)
     body: dict[str, Any] = {"status": "ok", "accepted": accepted}
     if refusals:
         body |= {"status": "partly", "rejected": len(refusals), "errors": [_error(r) for r in refusals]}
@@ -201,7 +240,7 @@ def _problem(
     errors: list[dict[str, Any]] | None = None,
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    titles = {413: "Too large", 422: "Invalid event", 503: "Temporarily unavailable"}
+    titles = {401: "Sender refused", 413: "Too large", 422: "Invalid event", 503: "Temporarily unavailable"}
     body: dict[str, Any] = {
         "type": f"/docs#problem-{code}",
         "title": titles[status],

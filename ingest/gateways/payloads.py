@@ -1,7 +1,7 @@
 """What devices send, turned into the canonical event's fields. No checking here beyond what the turning needs.
 
 Each function takes the decoded JSON object and returns a new mapping; fields it does not know stay as they are
-and end in `extra`.
+and end in `extra`. A signature is checked before and not kept.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from ingest.gateways.signatures import FIELD
 from plimsoll.contracts import InvalidEvent
 
 Payload = Mapping[str, Any]
@@ -17,16 +18,15 @@ Payload = Mapping[str, Any]
 
 def bus_event(payload: Payload) -> dict[str, Any]:
     """An occupancy event of a bus (`bus_id`, `ts_device`, …) or one that is canonical already (`site_id`)."""
-    event = dict(payload)
+    event = _unsigned(payload)
     if "bus_id" in event:
         event.setdefault("site_id", event.pop("bus_id"))
-    event.pop("sig", None)
     return _with_instant(event, "ts_device")
 
 
 def venue_event(payload: Payload, received_at: datetime) -> dict[str, Any]:
     """A venue's head count (`count`, `device_id`, `ts`?); without `ts` it was counted when it came in."""
-    event = dict(payload)
+    event = _unsigned(payload)
     if "count" in event:
         event.setdefault("occupancy", event.pop("count"))
     if "occupancy" not in event:
@@ -51,7 +51,7 @@ def traffic_count(payload: Payload) -> dict[str, Any]:
 
 def device_report(payload: Payload, device_id: str | None, received_at: datetime) -> dict[str, Any]:
     """A status or heartbeat; the address it was sent to may name the device, and a missing time is now."""
-    event = dict(payload)
+    event = _unsigned(payload)
     if device_id is not None and event.setdefault("device_id", device_id) != device_id:
         raise InvalidEvent("invalid_field", f"is not the device of the address ({device_id})", "device_id")
     for name, sent_as in (("ts_device", "ts"), ("ts_device", "timestamp"), ("battery_percent", "battery")):
@@ -59,6 +59,10 @@ def device_report(payload: Payload, device_id: str | None, received_at: datetime
             event.setdefault(name, event.pop(sent_as))
     event["ts_device"] = event.get("ts_device") or received_at
     return _with_instant(event, "ts_device")
+
+
+def _unsigned(payload: Payload) -> dict[str, Any]:
+    return {name: value for name, value in payload.items() if name != FIELD}
 
 
 def _with_instant(event: dict[str, Any], name: str, sent_as: str | None = None) -> dict[str, Any]:

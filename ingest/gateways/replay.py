@@ -1,157 +1,84 @@
-"""Replay: any CSV or Parquet file through Kafka, as if its devices sent it, at a chosen speed.
+"""Replay: a file through Kafka, as if its devices sent it, at a chosen speed.
 
-A column mapping turns the file's columns into the contract's fields; times without zone are local times of the
-given zone. What the contract refuses is counted, named by its line, and sent to the dead-letter topic.
+Every row is sent, in the order of its time; those that the contract refuses are counted and named here, and the
+lander keeps them with their reason like any other message.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
+from ingest.columns import Plan, RowReader
+from ingest.files import open_rows
+from ingest.survey import SiteSurvey
 from plimsoll.contracts import Contract, Decoder, InvalidEvent
 from plimsoll.errors import PlimsollError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-CHUNK = 10_000
 MAX_COMPLAINTS = 5
-DEFAULT_HOLD_S = 1_800
-MAX_HOLD_S = 6 * 3600
+_REPORT_EVERY = 1_000
 
 
-@dataclass(frozen=True)
-class Replay:
-    """What is replayed and how.
+class Due(NamedTuple):
+    """A message and its time (UTC) in the file; `number` is its row there, from 0."""
 
-    Attributes:
-        mapping: contract field to the file's column.
-        constants: contract field to a value that every row gets.
-        time_zone: IANA name for times that carry no zone.
-        speed: times as fast as the file's own pace; None for as fast as Kafka takes it.
-    """
-
-    file: Path
-    contract: Contract
-    mapping: Mapping[str, str]
-    constants: Mapping[str, str]
-    time_zone: str | None
-    tenant_id: str
-    speed: float | None = None
+    at: datetime
+    number: int
+    value: bytes
 
 
 @dataclass
 class Replayed:
-    """What came of it; `complaints` are the first refusals, each with the file's line (or row) number."""
+    """What came of it; `complaints` are the first refusals, each with the file's row number, from 1."""
 
     sent: int = 0
     refused: int = 0
     complaints: list[str] = field(default_factory=list)
 
 
-def read(replay: Replay) -> pd.DataFrame:
-    """The file as contract fields, sorted by event time (UTC); index = row number in the file, from 0.
+def read(plan: Plan) -> tuple[list[Due], SiteSurvey]:
+    """The file's messages, sorted by time, and what it says of its sites.
+
+    A row whose time cannot be read keeps its place after the row before it.
 
     Raises:
         PlimsollError: the file, a column, a field or the time zone is not there or not readable; says which.
     """
-    import pandas as pd
-
-    frame = _load(replay.file)
-    known = {f.name for f in replay.contract.fields}
-    for name in [*replay.mapping, *replay.constants]:
-        if name not in known:
-            raise PlimsollError(
-                f"--map {name}=…: '{name}' is no field of {replay.contract.name}; it has {_list(known)}"
-            )
-    for name, column in replay.mapping.items():
-        if column not in frame.columns:
-            raise PlimsollError(
-                f"--map {name}={column}: {replay.file.name} has no column '{column}'; it has {_list(frame)}"
-            )
-    mapping = replay.mapping or {name: name for name in frame.columns if name in known}
-    if replay.contract.event_time not in mapping:
-        raise PlimsollError(
-            f"say which column holds the time: --map {replay.contract.event_time}=COLUMN; there are {_list(frame)}"
-        )
-    mapped = pd.DataFrame({name: frame[column] for name, column in mapping.items()})
-    for name, value in replay.constants.items():
-        mapped[name] = value
-    mapped[replay.contract.event_time] = _instants(mapped[replay.contract.event_time], replay.time_zone)
-    return mapped.sort_values(replay.contract.event_time, kind="stable")
-
-
-def _list(names: Any) -> str:
-    return ", ".join(map(str, sorted(names)))
-
-
-def _load(file: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    if not file.exists():
-        raise PlimsollError(f"{file}: no such file")
-    try:
-        if file.suffix == ".parquet":
-            return pd.read_parquet(file)
-        if file.suffix in (".csv", ".gz"):
-            return pd.read_csv(file)
-    except (ValueError, OSError) as error:
-        raise PlimsollError(f"{file.name}: cannot be read: {error}") from error
-    raise PlimsollError(f"{file.name}: only .csv, .csv.gz and .parquet can be replayed")
-
-
-def _instants(column: pd.Series[Any], time_zone: str | None) -> pd.Series[Any]:
-    """UTC instants; in the hour that comes twice in autumn, the order of the rows tells which one is meant."""
-    import pandas as pd
-
-    if not pd.api.types.is_datetime64_any_dtype(column):
-        has_zone = column.astype(str).str.contains(r"(?:Z|[+-]\d{2}:?\d{2})$", regex=True)
-        try:
-            if has_zone.all():
-                return pd.Series(pd.to_datetime(column, format="ISO8601", utc=True))
-            column = pd.to_datetime(column, format="ISO8601")
-        except ValueError as error:
-            raise PlimsollError(f"the time column cannot be read: {error}") from error
-    if column.dt.tz is not None:
-        return pd.Series(column.dt.tz_convert("UTC"))
-    if time_zone is None:
-        raise PlimsollError("the times carry no zone: name it with --tz, such as --tz Europe/London")
-    try:
-        try:
-            local = column.dt.tz_localize(time_zone, ambiguous="infer", nonexistent="shift_forward")
-        except ValueError:  # no order to infer from
-            local = column.dt.tz_localize(time_zone, ambiguous=False, nonexistent="shift_forward")
-    except KeyError as error:
-        raise PlimsollError(f"--tz {time_zone}: no such time zone") from error
-    return pd.Series(local.dt.tz_convert("UTC"))
-
-
-def usual_hold_s(frame: pd.DataFrame, event_time: str) -> int:
-    """How long an observation of this file holds: twice the usual (median) step of its sites, in whole minutes (s)."""
-    import numpy as np
-
-    unique = frame[["site_id", event_time]].drop_duplicates().sort_values(["site_id", event_time])
-    same_site = (unique["site_id"] == unique["site_id"].shift()).to_numpy()
-    steps_s = unique[event_time].diff().dt.total_seconds().to_numpy()[same_site]
-    if not len(steps_s):
-        return DEFAULT_HOLD_S
-    return int(min(max(60, round(2 * float(np.median(steps_s)) / 60) * 60), MAX_HOLD_S))
+    due: list[Due] = []
+    survey = SiteSurvey(plan.contract)
+    at = datetime(1, 1, 1, tzinfo=UTC)
+    with open_rows(plan.file) as file:
+        for rows in RowReader(plan, file).chunks():
+            survey.add(rows)
+            for row in rows:
+                at = row.at or at
+                due.append(Due(at, row.number, row.message()))
+    due.sort(key=lambda message: message.at)
+    return due, survey
 
 
 def send(
-    replay: Replay,
-    frame: pd.DataFrame,
+    contract: Contract,
+    messages: Sequence[Due],
     bootstrap_servers: str,
     stop: threading.Event,
+    *,
+    speed: float | None = None,
     on_sent: Callable[[int], None] = lambda rows: None,
 ) -> Replayed:
-    """Produce the rows of `read` in the order of their time, and wait for Kafka's acknowledgement.
+    """Produce the messages in their order, and wait for Kafka's acknowledgement.
+
+    Args:
+        contract: of the stream.
+        messages: as `read` gives them.
+        bootstrap_servers: `host:port[,host:port]`.
+        stop: set it to end early.
+        speed: times as fast as the file's own pace; None for as fast as Kafka takes it.
+        on_sent: told how many more were handed over, now and then.
 
     Raises:
         PlimsollError: Kafka cannot be reached or does not acknowledge.
@@ -160,8 +87,8 @@ def send(
     from kafka.errors import KafkaError
 
     result = Replayed()
-    decoder = Decoder(replay.contract)
-    pace = _Pace(replay.speed, stop)
+    decoder = Decoder(contract)
+    pace = _Pace(speed, stop)
     try:
         producer = KafkaProducer(
             bootstrap_servers=bootstrap_servers,
@@ -170,19 +97,13 @@ def send(
             linger_ms=10,
             batch_size=256 * 1024,
         )
-        for number, row in _rows(frame, replay.contract.event_time):
-            if not pace.wait_for(row[replay.contract.event_time]):
+        for count, message in enumerate(messages, start=1):
+            if not pace.wait_for(message.at):
                 break
-            try:
-                event = decoder.validate(row | {"tenant_id": replay.tenant_id}, datetime.now(UTC))
-            except InvalidEvent as error:
-                _refuse(producer, replay, number, row, error, result)
-            else:
-                key = str(getattr(event.values, replay.contract.key)).encode()
-                producer.send(replay.contract.topic, key=key, value=decoder.encode(event)).add_errback(pace.fail)
-                result.sent += 1
-            if (result.sent + result.refused) % 1000 == 0:
-                on_sent(1000)
+            key = _checked(decoder, message, result)
+            producer.send(contract.topic, key=key, value=message.value).add_errback(pace.fail)
+            if count % _REPORT_EVERY == 0:
+                on_sent(_REPORT_EVERY)
         producer.flush()
         producer.close()
     except KafkaError as error:
@@ -194,44 +115,17 @@ def send(
     return result
 
 
-def _refuse(
-    producer: Any, replay: Replay, number: int, row: dict[str, Any], error: InvalidEvent, result: Replayed
-) -> None:
-    import msgspec
-
-    result.refused += 1
-    if len(result.complaints) < MAX_COMPLAINTS:
-        result.complaints.append(f"row {number + 1}: {error}")
-    headers = {
-        "topic": replay.contract.topic,
-        "stage": "replay",
-        "class.name": error.code,
-        "exception.message": str(error),
-    }
-    producer.send(
-        replay.contract.dead_letter_topic,
-        value=msgspec.json.encode(row, enc_hook=str),
-        headers=[(f"__connect.errors.{k}", v.encode()) for k, v in headers.items()],
-    )
-
-
-def _rows(frame: pd.DataFrame, event_time: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for start in range(0, len(frame), CHUNK):
-        chunk = frame.iloc[start : start + CHUNK]
-        times: Sequence[datetime] = chunk[event_time].dt.to_pydatetime()
-        records = chunk.drop(columns=event_time).to_dict("records")
-        for number, at, record in zip(chunk.index, times, records, strict=True):
-            yield (
-                int(number),
-                {str(k): _plain(v) for k, v in record.items() if v == v and v is not None} | {event_time: at},
-            )
-
-
-def _plain(value: Any) -> Any:
-    """Whole numbers that a gap in their column turned into floats are whole numbers again."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value.item() if hasattr(value, "item") else value
+def _checked(decoder: Decoder, message: Due, result: Replayed) -> bytes | None:
+    """Count the message as valid or refused, and return its key, if it is valid."""
+    try:
+        event = decoder.decode(message.value, datetime.now(UTC))
+    except InvalidEvent as error:
+        result.refused += 1
+        if len(result.complaints) < MAX_COMPLAINTS:
+            result.complaints.append(f"row {message.number + 1}: {error}")
+        return None
+    result.sent += 1
+    return str(getattr(event.values, decoder.contract.key)).encode()
 
 
 class _Pace:

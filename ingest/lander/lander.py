@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
+from kafka.errors import KafkaError
 
 from ingest.lander.dead_letters import DeadLetters
-from ingest.lander.landing import Batch, Landing, Message, Reject
+from ingest.lander.landing import Landing, Message, Reject, first_line, no_garbage_collection
 from ingest.lander.ledger import FencedError, Position, open_position
 from ingest.lander.progress import lag
-from ingest.lander.source import KafkaSource, Partition
-from plimsoll.contracts import Contract, InvalidEvent
+from ingest.lander.source import Identity, KafkaSource, Partition, PositionsLost
+from plimsoll.contracts import Contract
 from plimsoll.errors import PlimsollError
 
 log = logging.getLogger(__name__)
 MAX_BATCH = 10_000
 POLL_MS = 100
-MAX_BACKOFF_S = 10.0
+MIN_BACKOFF_S, MAX_BACKOFF_S = 0.2, 10.0
+# How often the topics' ids are compared with those that the ledger knows.
+IDENTITY_EVERY_S = 1.0
+MAX_LOGGED_REJECTS = 5
 
 
 @dataclass
@@ -35,7 +39,8 @@ class Landed:
 class Lander:
     """Lands every contract's topic until it is stopped.
 
-    Memory is bounded by one batch: nothing is polled while a batch waits for the database.
+    Memory is bounded by one batch and what the Kafka client has fetched: nothing is polled while a batch waits for
+    the database. Whatever goes wrong, the batch is given up and read again from where the ledger is.
     """
 
     def __init__(
@@ -43,15 +48,19 @@ class Lander:
     ) -> None:
         self.landed = Landed()
         self._database_url = database_url
-        self._contracts = contracts
         self._landing = Landing(contracts)
         self._dead_letters = DeadLetters(bootstrap_servers, contracts)
         self._stop = threading.Event()
-        self._positions: dict[Partition, Position] = {}
         self._connection: psycopg.Connection | None = None
-        self._source = KafkaSource(bootstrap_servers, contracts, self._open, name)
-        self._cluster_id, self._topic_ids = self._source.identity(contracts)
-        missing = sorted(set(contracts) - set(self._topic_ids))
+        self._positions: dict[Partition, Position] = {}
+        self._must_open = False
+        self._trouble_since: float | None = None
+        self._must_write = False
+        self._wait_s = MIN_BACKOFF_S
+        self._source = KafkaSource(bootstrap_servers, contracts, name)
+        self._identity = Identity("", {})
+        self._identified_at = -IDENTITY_EVERY_S
+        missing = sorted(set(contracts) - set(self._identify().topic_ids))
         if missing:
             raise PlimsollError(f"Kafka has no topic {', '.join(missing)}: create them with `plimsoll topics`.")
 
@@ -66,17 +75,23 @@ class Lander:
             until: (topic, partition) to the offset after the last one wanted, whoever lands it.
             on_batch: called after every landed batch, for progress.
         """
-        gc.collect()
-        gc.freeze()
-        gc.disable()  # batches are rows of plain values: reference counting frees them
         try:
-            while not self._stop.is_set():
-                if self._step() and on_batch:
-                    on_batch()
-                if until is not None and self.reached(until):
-                    break
+            with no_garbage_collection():
+                while not self._stop.is_set():
+                    try:
+                        if self._step() and on_batch:
+                            on_batch()
+                        if until is not None and self.reached(until):
+                            break
+                    except PositionsLost as error:
+                        log.debug("%s", error)  # opening says what there is to say
+                        self._must_open = True
+                    except FencedError as error:
+                        log.warning("%s; reading the ledger again", error)
+                        self._must_open = True
+                    except (psycopg.Error, KafkaError) as error:
+                        self._wait_out(error)
         finally:
-            gc.enable()
             self.close()
         return self.landed
 
@@ -99,114 +114,107 @@ class Lander:
         """Leave the group and close the connections."""
         self._source.close()
         self._dead_letters.close()
-        if self._connection is not None:
-            self._connection.close()
+        self._drop_connection()
 
     def _step(self) -> bool:
         """One round; True when something was landed."""
+        if self._must_open:
+            self._open()
+            if not self._must_write:
+                self._trouble_is_over()
         messages = self._source.poll(MAX_BATCH, POLL_MS)
-        if not messages:
-            return False
-        try:
+        self._require_same_topics()
+        if messages:
             self._land(messages)
-        except FencedError as error:
-            log.warning("%s; reading the ledger again", error)
-            self._reopen()
-        except psycopg.OperationalError as error:
-            self._await_database(error)
-        return True
+            self._trouble_is_over()
+        return bool(messages)
 
-    def _land(self, messages: list[Message]) -> None:
-        batch = self._landing.decode(messages)
+    def _land(self, messages: Sequence[Message]) -> None:
         targets = self._targets(messages)
-        self._dead_letters.send(batch.rejects)
-        try:
-            moved = self._landing.write(self._connected(), batch, targets)
-        except psycopg.DataError as error:
-            batch, moved = self._land_without_bad_rows(messages, targets, error)
+        batch, moved = self._landing.land(self._connected(), messages, targets, self._dead_letters.send)
         for position in moved:
             self._positions[position.topic, position.partition] = position
         self.landed.rows += batch.size - len(batch.rejects)
         self.landed.rejected += len(batch.rejects)
-        for reject in batch.rejects:
-            log.info(
-                "rejected %s[%d]@%d: %s",
-                reject.message.topic,
-                reject.message.partition,
-                reject.message.offset,
-                reject.error,
-            )
+        _log_rejects(batch.rejects)
         self._source.commit({(p.topic, p.partition): p.next_offset for p in moved})
 
-    def _targets(self, messages: list[Message]) -> dict[Position, int]:
+    def _targets(self, messages: Sequence[Message]) -> dict[Position, int]:
+        """Each partition's position, and where it will be when these messages are landed.
+
+        Raises:
+            PositionsLost: a message is not of what the ledger is waiting for.
+        """
         ends: dict[Partition, int] = {}
         for message in messages:
-            ends[message.topic, message.partition] = message.offset + 1
+            partition = message.topic, message.partition
+            if partition not in ends:
+                position = self._positions.get(partition)
+                if position is None or message.offset < position.next_offset:
+                    raise PositionsLost(f"{message.topic}[{message.partition}]@{message.offset} was not asked for")
+            ends[partition] = message.offset + 1
         return {self._positions[partition]: end for partition, end in ends.items()}
 
-    def _land_without_bad_rows(
-        self, messages: list[Message], targets: dict[Position, int], error: psycopg.DataError
-    ) -> tuple[Batch, list[Position]]:
-        """A value passed the contract and Postgres refuses it: find it by halves, reject it, land the rest."""
-        log.error("Postgres refused a row that its contract allows: %s", error)
-        bad = self._refused(messages)
-        refused = {id(message) for message, _ in bad}
-        batch = self._landing.decode(m for m in messages if id(m) not in refused)
-        rejects = [Reject(m, "write", InvalidEvent("refused_by_database", reason)) for m, reason in bad]
-        self._dead_letters.send(rejects)
-        batch.rejects += rejects
-        return batch, self._landing.write(self._connected(), batch, targets)
+    def _require_same_topics(self) -> None:
+        """Compare ids, now and then, after messages were fetched: an id never comes back, so they are of these topics.
 
-    def _refused(self, messages: list[Message]) -> list[tuple[Message, str]]:
-        connection = self._connected()
-        try:
-            with connection.transaction(force_rollback=True):
-                self._landing.write(connection, self._landing.decode(messages), {})
-        except psycopg.DataError as error:
-            if len(messages) == 1:
-                return [(messages[0], str(error))]
-            middle = len(messages) // 2
-            return self._refused(messages[:middle]) + self._refused(messages[middle:])
-        return []
+        A topic that was deleted and has not come back has no id: what was fetched before is still good.
 
-    def _open(self, partitions: list[Partition]) -> None:
-        """Newly assigned partitions go on where the ledger says."""
-        if not partitions:
-            self._positions.clear()
+        Raises:
+            PositionsLost: a topic is another one than the ledger knows.
+        """
+        if time.monotonic() - self._identified_at < IDENTITY_EVERY_S:
             return
-        first = self._source.first_offsets(partitions)
-        connection = self._connected()
-        self._positions = {}
+        known = {position.topic: position.topic_id for position in self._positions.values()}
+        for topic, topic_id in self._identify().topic_ids.items():
+            if known.get(topic, topic_id) != topic_id:
+                raise PositionsLost(f"topic {topic} was created again")
+
+    def _identify(self) -> Identity:
+        self._identity = self._source.identity()
+        self._identified_at = time.monotonic()
+        return self._identity
+
+    def _open(self) -> None:
+        """The partitions held now go on where the ledger says."""
+        self._positions.clear()
+        identity = self._identify()
+        held = self._source.assigned()
+        partitions = [(topic, number) for topic, number in held if topic in identity.topic_ids]
+        for topic in sorted({topic for topic, _ in held} - set(identity.topic_ids)):
+            log.error("topic %s was deleted; its messages are landed again once it is created again", topic)
+        bounds = self._source.bounds(partitions)
         for topic, number in partitions:
             position = open_position(
-                connection, topic, number, self._cluster_id, self._topic_ids[topic], first[topic, number]
+                self._connected(), topic, number, identity.cluster_id, identity.topic_ids[topic], *bounds[topic, number]
             )
             self._positions[topic, number] = position
             self._source.seek((topic, number), position.next_offset)
+        self._must_open = False
         log.info("landing %s", ", ".join(f"{t}[{n}]@{p.next_offset}" for (t, n), p in self._positions.items()))
 
-    def _reopen(self) -> None:
-        self._open(self._source.assigned())
+    def _wait_out(self, error: psycopg.Error | KafkaError) -> None:
+        """Give up the batch in hand and wait, longer each time, until the trouble is over.
 
-    def _await_database(self, error: psycopg.OperationalError) -> None:
-        """Give up the batch, wait for the database, and go back to where the ledger is."""
-        wait_s = 0.2
-        while not self._stop.is_set():
-            log.error(
-                "the database went away (%s); trying again in %.1f s",
-                str(error).strip().splitlines()[0],
-                wait_s,
-            )
-            self._stop.wait(wait_s)
-            wait_s = min(wait_s * 2, MAX_BACKOFF_S)
-            try:
-                self._drop_connection()
-                self._reopen()
-            except (psycopg.OperationalError, PlimsollError) as again:
-                error = psycopg.OperationalError(str(again))
-                continue
-            log.info("the database is back")
-            return
+        Who does not answer is over it when it answers. A database that answers and does not take what is written
+        (its disk is full, a table is missing) is over it when it has taken a batch.
+        """
+        if self._trouble_since is None:
+            self._trouble_since = time.monotonic()
+        self._must_write = isinstance(error, psycopg.Error) and not (
+            self._connection is None or self._connection.closed
+        )
+        who = "Postgres" if isinstance(error, psycopg.Error) else "Kafka"
+        log.error("nothing can land because of %s: %s; trying again in %.1f s", who, first_line(error), self._wait_s)
+        self._drop_connection()
+        self._must_open = True
+        self._stop.wait(self._wait_s)
+        self._wait_s = min(self._wait_s * 2, MAX_BACKOFF_S)
+
+    def _trouble_is_over(self) -> None:
+        if self._trouble_since is not None:
+            log.info("landing again, after %.1f s", time.monotonic() - self._trouble_since)
+        self._trouble_since, self._must_write, self._wait_s = None, False, MIN_BACKOFF_S
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
@@ -214,10 +222,21 @@ class Lander:
                 self._database_url, autocommit=True, connect_timeout=10, application_name="plimsoll-lander",
                 options="-c timezone=UTC", keepalives_idle=5, keepalives_interval=2, keepalives_count=3,
             )  # fmt: skip
-            self._landing.prepare(self._connection)
+            try:
+                self._landing.prepare(self._connection)
+            except psycopg.ProgrammingError as error:
+                raise PlimsollError(f"the tables are not there: {first_line(error)}; run `plimsoll migrate`") from error
         return self._connection
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _log_rejects(rejects: Sequence[Reject]) -> None:
+    for reject in rejects[:MAX_LOGGED_REJECTS]:
+        message = reject.message
+        log.info("rejected %s[%d]@%d: %s", message.topic, message.partition, message.offset, reject.error)
+    if len(rejects) > MAX_LOGGED_REJECTS:
+        log.info("rejected %d more; `plimsoll rejects list` shows them", len(rejects) - MAX_LOGGED_REJECTS)

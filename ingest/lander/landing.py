@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -18,7 +21,11 @@ from ingest.lander.live import LiveTable
 from plimsoll.contracts import Contract, Decoder, InvalidEvent
 from plimsoll.contracts.ddl import LANDING_COLUMNS, day_partition
 
+log = logging.getLogger(__name__)
 DAYS_AHEAD = 3
+# What Postgres may hold against one row, by the first two signs of the SQLSTATE: its values, a constraint, a limit of
+# the program, an exception that a trigger raised. Everything else would meet any row: trying again helps, if anything.
+_ROW_FAULTS = frozenset({"22", "23", "54", "P0"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +71,20 @@ class Batch:
         return sum(map(len, self.rows.values())) + len(self.rejects)
 
 
-class Landing:
-    """Decodes messages of any contract and writes them to one connection."""
+KeepRejects = Callable[[psycopg.Connection, Sequence[Reject]], Sequence[Reject]]
 
-    def __init__(self, contracts: Mapping[str, Contract]) -> None:
+
+class Landing:
+    """Decodes messages of any contract and writes them to one connection.
+
+    Args:
+        contracts: by topic.
+        keep_rejects: keeps refused messages within the landing transaction, and returns those that were not kept yet.
+    """
+
+    def __init__(self, contracts: Mapping[str, Contract], keep_rejects: KeepRejects | None = None) -> None:
         self.contracts = contracts
+        self._keep_rejects = keep_rejects or write_rejects
         self._decoders = {topic: Decoder(contract) for topic, contract in contracts.items()}
         self._live = {topic: LiveTable(c, c.live) for topic, c in contracts.items() if c.live}
         self._partitions_until = date.min
@@ -91,7 +107,7 @@ class Landing:
             try:
                 event = decoder.decode(message.value, message.broker_at)
             except InvalidEvent as error:
-                batch.rejects.append(Reject(message, "decode", error))
+                batch.rejects.append(Reject(message, "decode", _without_frames(error)))
                 continue
             row = (*msgspec.structs.astuple(event.values), event.extra, topic, message.partition, message.offset,
                    message.broker_at)  # fmt: skip
@@ -102,6 +118,58 @@ class Landing:
             if topic in self._live:
                 self._live[topic].add(event.values, message.broker_at)
         return batch
+
+    def land(
+        self,
+        connection: psycopg.Connection,
+        messages: Sequence[Message],
+        positions: Mapping[Position, int],
+        on_rejects: Callable[[Sequence[Reject]], None] = lambda rejects: None,
+    ) -> tuple[Batch, list[Position]]:
+        """Decode and write a batch; a row that passes its contract and that Postgres refuses is rejected alone.
+
+        Args:
+            connection: prepared.
+            messages: in the order of their offsets.
+            positions: as for `write`.
+            on_rejects: told the rejects before they are written.
+
+        Raises:
+            FencedError: another writer was faster; nothing was written.
+            psycopg.Error: the database cannot write at all, or went away; nothing was written.
+        """
+        batch = self.decode(messages)
+        on_rejects(batch.rejects)
+        try:
+            return batch, self.write(connection, batch, positions)
+        except psycopg.Error as error:
+            if not is_row_fault(error):
+                raise
+            log.error("Postgres refused a row that its contract allows: %s", first_line(error))
+        refused = self._refused(connection, messages)
+        on_rejects(refused)
+        ids = {id(reject.message) for reject in refused}
+        batch = self.decode(m for m in messages if id(m) not in ids)
+        batch.rejects += refused
+        for message in (reject.message for reject in refused):
+            batch.bytes_read[message.topic] = batch.bytes_read.get(message.topic, 0) + len(message.value or b"")
+        return batch, self.write(connection, batch, positions)
+
+    def _refused(self, connection: psycopg.Connection, messages: Sequence[Message]) -> list[Reject]:
+        """The messages whose rows Postgres refuses, found by halves; nothing stays written."""
+        try:
+            with connection.transaction(force_rollback=True):
+                batch = self.decode(messages)
+                batch.rejects.clear()
+                self.write(connection, batch, {})
+        except psycopg.Error as error:
+            if not is_row_fault(error):
+                raise
+            if len(messages) == 1:
+                return [Reject(messages[0], "write", InvalidEvent("refused_by_database", first_line(error)))]
+            middle = len(messages) // 2
+            return self._refused(connection, messages[:middle]) + self._refused(connection, messages[middle:])
+        return []
 
     def write(self, connection: psycopg.Connection, batch: Batch, positions: Mapping[Position, int]) -> list[Position]:
         """Write a batch and move the ledger from each position to its new next offset, in one transaction.
@@ -122,8 +190,8 @@ class Landing:
                 self._copy(connection, self.contracts[topic], rows, landed_at)
             for live in self._live.values():
                 live.write(connection, landed_at)
-            write_rejects(connection, batch.rejects)
-            self._record(connection, batch, landed_at, time.monotonic() - started)
+            rejects = self._keep_rejects(connection, batch.rejects)
+            self._record(connection, batch, rejects, landed_at, time.monotonic() - started)
         return moved
 
     def _ensure_partitions(self, connection: psycopg.Connection, at: datetime) -> None:
@@ -158,9 +226,16 @@ class Landing:
             for row in rows:
                 copy.write_row(row + last)
 
-    def _record(self, connection: psycopg.Connection, batch: Batch, landed_at: datetime, duration_s: float) -> None:
+    def _record(
+        self,
+        connection: psycopg.Connection,
+        batch: Batch,
+        rejects: Sequence[Reject],
+        landed_at: datetime,
+        duration_s: float,
+    ) -> None:
         rejected: dict[str, int] = {}
-        for reject in batch.rejects:
+        for reject in rejects:
             rejected[reject.message.topic] = rejected.get(reject.message.topic, 0) + 1
         with connection.cursor() as cursor:
             cursor.executemany(
@@ -177,10 +252,41 @@ class Landing:
             )  # fmt: skip
 
 
-def write_rejects(connection: psycopg.Connection, rejects: Sequence[Reject]) -> None:
-    """Keep refused messages, unchanged, with reason and coordinates."""
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """For a landing loop: looking for cycles costs 1 µs per event, and rows of plain values have none."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def _without_frames(error: InvalidEvent) -> InvalidEvent:
+    """Tracebacks, its own and its cause's, hold the batch that will hold the error: a cycle that nobody would free."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def is_row_fault(error: psycopg.Error) -> bool:
+    """Whether Postgres (or the driver, which knows its types) refused a single row, not the work as a whole."""
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.DataError)
+    return error.sqlstate[:2] in _ROW_FAULTS
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the context that follows."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def write_rejects(connection: psycopg.Connection, rejects: Sequence[Reject]) -> Sequence[Reject]:
+    """Keep refused messages, unchanged, with reason and coordinates; all of them are new."""
     if not rejects:
-        return
+        return rejects
     with (
         connection.cursor() as cursor,
         cursor.copy(
@@ -191,9 +297,11 @@ def write_rejects(connection: psycopg.Connection, rejects: Sequence[Reject]) -> 
         copy.set_types(["text", "int4", "int8", "text", "text", "text", "text", "bytea", "bytea", "timestamptz"])
         for reject in rejects:
             m, error = reject.message, reject.error
-            copy.write_row((m.topic, m.partition, m.offset, reject.stage, error.code, _storable(error.field),
-                            _storable(error.reason), m.key, m.value, m.broker_at))  # fmt: skip
+            copy.write_row((m.topic, m.partition, m.offset, reject.stage, error.code, storable(error.field),
+                            storable(error.reason), m.key, m.value, m.broker_at))  # fmt: skip
+    return rejects
 
 
-def _storable(text: str | None) -> str | None:
+def storable(text: str | None) -> str | None:
+    """Text as a column takes it: without NUL and without halves of characters."""
     return text.replace("\x00", "␀").encode("utf-8", "replace").decode() if text else text

@@ -46,11 +46,13 @@ def open_position(
     cluster_id: str,
     topic_id: str,
     first_offset: int,
+    end_offset: int | None = None,
 ) -> Position:
-    """Where to go on with a partition, given the first offset that the broker still has.
+    """Where to go on with a partition, given the first offset that the broker still has and the one after its last.
 
     A new partition starts at `first_offset`. A topic that was created again starts over, and it is said. Offsets
-    that the broker dropped before they were landed are reported as lost: nothing can bring them back.
+    that the broker dropped before they were landed are reported as lost: nothing can bring them back. A broker that
+    has less than was landed (restored from a copy) gives those offsets out again: landing goes on at its end.
     """
     with connection.transaction():
         connection.execute(
@@ -74,6 +76,12 @@ def open_position(
                 topic, partition, found.next_offset, first_offset - 1,
             )  # fmt: skip
             wanted = replace(wanted, next_offset=first_offset)
+        elif end_offset is not None and found.next_offset > end_offset:
+            log.error(
+                "%s[%d]: Kafka has lost offsets %d to %d, which are landed: landing what it puts there now",
+                topic, partition, end_offset, found.next_offset - 1,
+            )  # fmt: skip
+            wanted = replace(wanted, next_offset=end_offset)
         if wanted != found:
             connection.execute(
                 "UPDATE ingest.offsets SET cluster_id = %s, topic_id = %s, next_offset = %s"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,21 @@ log = logging.getLogger(__name__)
 Partition = tuple[str, int]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 GROUP_ID = "plimsoll-lander"
+# What the client may keep beside the batch in hand; with one batch this bounds the lander's memory.
+FETCH_BYTES = 16 * 1024 * 1024
+PARTITION_FETCH_BYTES = 4 * 1024 * 1024
+
+
+class PositionsLost(Exception):
+    """The consumer's positions are not the ledger's (any more): open the partitions it holds and seek each."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which cluster, and which life of each topic: a topic that is created again gets another id."""
+
+    cluster_id: str
+    topic_ids: Mapping[str, str]
 
 
 class KafkaSource:
@@ -24,21 +40,15 @@ class KafkaSource:
         topics: what to subscribe to; they exist.
         name: a name for this member of the group; a lander that comes back under its name takes its partitions back
             at once, an unnamed one only when the group has given up its predecessor (6 s).
-        on_assigned: called from `poll` with the partitions now held, when they changed; it must `seek` each.
     """
 
-    def __init__(
-        self,
-        bootstrap_servers: str,
-        topics: Iterable[str],
-        on_assigned: Callable[[list[Partition]], None],
-        name: str | None = None,
-    ) -> None:
+    def __init__(self, bootstrap_servers: str, topics: Iterable[str], name: str | None = None) -> None:
         from kafka import ConsumerRebalanceListener, KafkaConsumer
+        from kafka.admin import KafkaAdminClient
         from kafka.errors import KafkaError
 
-        self._on_assigned = on_assigned
-        self._reassigned = False
+        self._topics = list(topics)
+        self._positions_lost = False
 
         class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
             def on_partitions_revoked(self, revoked: Any) -> None:
@@ -46,34 +56,46 @@ class KafkaSource:
 
             def on_partitions_assigned(_, assigned: Any) -> None:
                 # This is the client's IO thread, which must not block: `poll` tells the lander.
-                self._reassigned = True
+                self._positions_lost = True
 
         try:
+            self._admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="plimsoll-lander")
             self._consumer = KafkaConsumer(
                 bootstrap_servers=bootstrap_servers,
                 client_id="plimsoll-lander",
                 group_id=GROUP_ID,
                 group_instance_id=name,
                 enable_auto_commit=False,
-                auto_offset_reset="earliest",
+                auto_offset_reset="none",  # never jump: what is out of range is a matter for the ledger
                 fetch_max_wait_ms=20,
-                max_partition_fetch_bytes=4 * 1024 * 1024,
+                fetch_max_bytes=FETCH_BYTES,
+                max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+                metadata_max_age_ms=5_000,
                 session_timeout_ms=6_000,
                 heartbeat_interval_ms=2_000,
             )
         except KafkaError as error:
             raise PlimsollError(f"Kafka at {bootstrap_servers} cannot be reached: {error}") from error
-        self._bootstrap_servers = bootstrap_servers
-        self._consumer.subscribe(topics=list(topics), listener=Listener())
+        self._consumer.subscribe(topics=self._topics, listener=Listener())
 
     def poll(self, max_messages: int, timeout_ms: int) -> list[Message]:
-        """Up to `max_messages` messages; empty when none came within the time."""
-        polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_messages)
-        if self._reassigned:
+        """Up to `max_messages` messages; empty when none came within the time.
+
+        Raises:
+            PositionsLost: what is held has changed, or Kafka does not have what comes next.
+            kafka.errors.KafkaError: the broker cannot be asked.
+        """
+        from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+
+        try:
+            polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_messages)
+        except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
+            self._positions_lost = False
+            raise PositionsLost(str(error)) from error
+        if self._positions_lost:
             # What this poll brought was read from Kafka's idea of the position; the ledger's is the true one.
-            self._reassigned = False
-            self._on_assigned(self.assigned())
-            return []
+            self._positions_lost = False
+            raise PositionsLost("partitions were assigned")
         return [
             Message(r.topic, r.partition, r.offset, _EPOCH + timedelta(milliseconds=r.timestamp), r.key, r.value)
             for records in polled.values()
@@ -90,24 +112,26 @@ class KafkaSource:
         """The partitions that this consumer holds now."""
         return sorted((p.topic, p.partition) for p in self._consumer.assignment())
 
-    def first_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """The oldest offset that the broker still has."""
+    def bounds(self, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
+        """The oldest offset that the broker still has, and the one after its newest."""
         from kafka import TopicPartition
 
-        found = self._consumer.beginning_offsets([TopicPartition(*p) for p in partitions])
-        return {(p.topic, p.partition): offset for p, offset in found.items()}
+        wanted = [TopicPartition(*p) for p in partitions]
+        first, end = self._consumer.beginning_offsets(wanted), self._consumer.end_offsets(wanted)
+        return {(p.topic, p.partition): (first[p], end[p]) for p in wanted}
 
-    def identity(self, topics: Iterable[str]) -> tuple[str, dict[str, str]]:
-        """The cluster's id and each topic's id, which changes when a topic is created again."""
-        from kafka.admin import KafkaAdminClient
+    def identity(self) -> Identity:
+        """The cluster's id and the id of each topic that exists.
 
-        admin = KafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
-        try:
-            cluster_id = admin.describe_cluster()["cluster_id"]
-            described = admin.describe_topics(list(topics))
-        finally:
-            admin.close()
-        return cluster_id, {t["name"]: str(t.get("topic_id", "")) for t in described}
+        Raises:
+            kafka.errors.KafkaError: the broker cannot be asked.
+        """
+        cluster_id = self._admin.describe_cluster()["cluster_id"]
+        described = self._admin.describe_topics(self._topics)
+        return Identity(
+            cluster_id,
+            {t["name"]: str(t["topic_id"]) for t in described if not t["error_code"] and t.get("topic_id")},
+        )
 
     def commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """Tell Kafka how far the ledger is, for lag monitors; a failure does no harm and is only logged."""
@@ -119,6 +143,7 @@ class KafkaSource:
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
+        self._admin.close()
 
 
 def _log_failed_commit(_: object, response: object) -> None:

@@ -202,10 +202,11 @@ def test_a_file_that_cannot_be_read_is_told_why(tmp_path: Path, name: str, conte
         rows(plan(csv(tmp_path, content, name)))
 
 
-def test_a_survey_finds_the_usual_step_and_the_last_capacity(tmp_path: Path) -> None:
+def test_a_survey_finds_the_usual_step_and_the_last_capacity_of_sites_that_can_be_registered(tmp_path: Path) -> None:
     lines = [f"{site},{100 + i},5,2016-07-01 {i // 6:02}:{i % 6}0:00" for i in range(40) for site in "AB"]
-    read = rows(plan(csv(tmp_path, "\n".join(["Lot,Places,Cars,When", *lines, "C,,5,2016-07-01 10:00"]))))
-    survey = SiteSurvey()
+    odd = ["C,9999999999,5,2016-07-01 10:00", "D\0,1,5,2016-07-01 10:00", "D" * 200 + ",1,5,2016-07-01 10:00"]
+    read = rows(plan(csv(tmp_path, "\n".join(["Lot,Places,Cars,When", *lines, *odd]))))
+    survey = SiteSurvey(CONTRACT)
 
     survey.add(read)
 

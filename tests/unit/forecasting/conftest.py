@@ -13,7 +13,7 @@ def habit(local: pd.DatetimeIndex) -> np.ndarray:
     """A day with one afternoon peak, quieter at weekends, empty at night."""
     hour = local.hour.to_numpy()
     day = np.exp(-(((hour - 16) / 4.0) ** 2)) * (hour >= 6) * (hour <= 22)
-    return day * np.where(local.dayofweek.to_numpy() >= 5, 0.6, 1.0)
+    return day * np.where(local.day_of_week.to_numpy() >= 5, 0.6, 1.0)
 
 
 @pytest.fixture(scope="session")

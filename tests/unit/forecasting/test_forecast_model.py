@@ -123,10 +123,10 @@ def test_two_weeks_of_one_site_are_enough_to_train_and_say_profile(panel):
 
 def test_hours_in_which_a_site_never_reports_are_zero_and_called_closed(panel):
     local = panel["hour"].dt.tz_convert(TZ)
-    opening = panel[(local.dt.hour >= 8) & (local.dt.hour < 17) & (local.dt.dayofweek < 6)]
+    opening = panel[(local.dt.hour >= 8) & (local.dt.hour < 17) & (local.dt.day_of_week < 6)]
     out = train(opening, tz=TZ).predict(opening, origin=pd.Timestamp("2026-03-15T17:00Z"), horizon=168)
     when = out["hour"].dt.tz_convert(TZ)
-    shut = (when.dt.hour < 8) | (when.dt.hour >= 17) | (when.dt.dayofweek == 6)
+    shut = (when.dt.hour < 8) | (when.dt.hour >= 17) | (when.dt.day_of_week == 6)
     assert len(out) == 4 * 168
     assert (out.loc[shut, "prediction"] == 0).all() and set(out.loc[shut, "method"]) == {"closed"}
     assert (out.loc[~shut, "method"] == "profile+xgboost").all()
@@ -174,7 +174,9 @@ def test_days_of_23_and_25_hours_are_forecast_on_the_wall_clock(origin, weekly_p
     past = berlin[berlin["hour"] < begin]
     out = train(past, tz="Europe/Berlin").predict(past, origin=begin, horizon=48)
     assert len(out) == 96
-    next_day = out[out["hour"].dt.tz_convert("Europe/Berlin").dt.date == pd.Timestamp(origin).date() + pd.Timedelta("1D")]
+    next_day = out[
+        out["hour"].dt.tz_convert("Europe/Berlin").dt.date == pd.Timestamp(origin).date() + pd.Timedelta("1D")
+    ]
     peaks = next_day.loc[next_day.groupby("site_id")["prediction"].idxmax(), "hour"]
     assert peaks.dt.tz_convert("Europe/Berlin").dt.hour.between(15, 17).all()
     assert wape(out, berlin) < 0.25

@@ -29,7 +29,10 @@ def test_an_imputed_hour_is_a_gap_and_a_negative_value_is_zero():
         (lambda f: f.drop(columns="value"), "column 'value' is missing"),
         (lambda f: f.assign(hour=f["hour"].dt.tz_localize(None)), "column 'hour' must hold instants with a time zone"),
         (lambda f: pd.concat([f, f.iloc[[1]]]), "repeated pairs, the first is site a at 2026-01-01 01:00"),
-        (lambda f: f.assign(hour=[*f["hour"][:2], f["hour"][2] + pd.Timedelta("15min")]), "not a whole number of hours"),
+        (
+            lambda f: f.assign(hour=[*f["hour"][:2], f["hour"][2] + pd.Timedelta("15min")]),
+            "not a whole number of hours",
+        ),
         (lambda f: f.assign(value=["1", "2", "x"]), "column 'value' must hold numbers"),
         (lambda f: f.assign(value=[1.0, np.inf, 2.0]), "column 'value' is infinite in row 2"),
         (lambda f: f.assign(site_id=["a", None, "a"]), "column 'site_id' is empty in row 2"),

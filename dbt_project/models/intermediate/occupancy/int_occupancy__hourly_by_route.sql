@@ -42,24 +42,31 @@ needed_hours as materialized (
 {% endif %}
 
 events as (
-    select events.*
-    from ({{ events_of_sites() }}{% if is_incremental() %} where {{ within_ranges(touched_occupancy_windows()) }}{% endif %}) as events
+    {{ events_of_sites() }}
     {% if is_incremental() %}
+    where {{ within_ranges(touched_occupancy_windows()) }}
+    {% endif %}
+),
+
+{% if is_incremental() %}
+needed_events as (
+    select events.*
+    from events
     inner join needed_hours
         on
             events.tenant_id = needed_hours.tenant_id
             and events.site_id = needed_hours.site_id
             and events.event_hour = needed_hours.hour
-    {% endif %}
 ),
+{% endif %}
 
 head_counted as (
-    select * from events where not is_door_counted
+    select * from {{ 'needed_events' if is_incremental() else 'events' }} where not is_door_counted
 ),
 
 {% if is_incremental() %}
 door_counted as (
-    select * from events where is_door_counted
+    select * from needed_events where is_door_counted
 ),
 
 balanced as (
@@ -73,7 +80,17 @@ balanced as (
 
 loads as (
     select
-        tenant_id, site_id, event_at, event_hour, event_key, seq, route_id, direction_id, capacity, time_zone, landed_at,
+        tenant_id,
+        site_id,
+        event_at,
+        event_hour,
+        event_key,
+        seq,
+        route_id,
+        direction_id,
+        capacity,
+        time_zone,
+        landed_at,
         occupancy::bigint as load,
         in_count::bigint as boardings,
         out_count::bigint as alightings,
@@ -82,7 +99,17 @@ loads as (
     union all
     -- Nothing is known of a vehicle across the border of its operating days, which only its last event could cross.
     select
-        tenant_id, site_id, event_at, event_hour, event_key, seq, route_id, direction_id, capacity, time_zone, landed_at,
+        tenant_id,
+        site_id,
+        event_at,
+        event_hour,
+        event_key,
+        seq,
+        route_id,
+        direction_id,
+        capacity,
+        time_zone,
+        landed_at,
         load,
         boardings,
         alightings,
@@ -126,7 +153,9 @@ by_route as (
         sum(capacity * us)::bigint as capacity_us,
         coalesce(sum(us) filter (where capacity is not null), 0)::bigint as capacity_known_us,
         coalesce(sum(us) filter (where load >= {{ threshold }} * capacity), 0)::bigint as above_threshold_us,
-        coalesce(sum((load - {{ threshold }} * capacity) * us) filter (where load >= {{ threshold }} * capacity), 0)::bigint as crowded_passenger_us,
+        coalesce(
+            sum((load - {{ threshold }} * capacity) * us) filter (where load >= {{ threshold }} * capacity), 0
+        )::bigint as crowded_passenger_us,
         count(*) filter (where is_own_hour)::integer as samples,
         min(landed_at) as first_landed_at,
         max(landed_at) as last_landed_at
@@ -137,39 +166,65 @@ by_route as (
 keyed as (
     select
         {{ surrogate_key(['tenant_id', 'site_id'], ['hour']) }} as occupancy_hour_key,
-        *
+        *,
+        concat_ws(
+            '|', route_id, direction_id, passenger_us, observed_us, max_load, p95_load,
+            coalesce(boardings, -1), coalesce(alightings, -1), coalesce(capacity_us, -1), above_threshold_us,
+            crowded_passenger_us, samples, first_landed_at, last_landed_at
+        ) as figures
     from by_route
 ),
 
 fingerprinted as (
     select
         *,
-        md5(string_agg(concat_ws('|',
-            route_id, direction_id, passenger_us, observed_us, max_load, p95_load,
-            coalesce(boardings, -1), coalesce(alightings, -1), coalesce(capacity_us, -1), above_threshold_us,
-            crowded_passenger_us, samples, first_landed_at, last_landed_at
-        ), '/') over (
+        md5(string_agg(figures, '/') over (
             partition by occupancy_hour_key order by route_id, direction_id
             rows between unbounded preceding and unbounded following
         ))::uuid as hour_fingerprint
     from keyed
+),
+
+refresh as (
+    select {{ next_refresh() }} as refreshed_at
 )
 
 select
-    fingerprinted.*,
+    fingerprinted.occupancy_hour_key,
+    fingerprinted.tenant_id,
+    fingerprinted.site_id,
+    fingerprinted.hour,
+    fingerprinted.route_id,
+    fingerprinted.direction_id,
+    fingerprinted.service_date,
+    fingerprinted.passenger_us,
+    fingerprinted.observed_us,
+    fingerprinted.max_load,
+    fingerprinted.p95_load,
+    fingerprinted.boardings,
+    fingerprinted.alightings,
+    fingerprinted.capacity_us,
+    fingerprinted.capacity_known_us,
+    fingerprinted.above_threshold_us,
+    fingerprinted.crowded_passenger_us,
+    fingerprinted.samples,
+    fingerprinted.first_landed_at,
+    fingerprinted.last_landed_at,
+    fingerprinted.hour_fingerprint,
     refresh.refreshed_at
 from fingerprinted
-cross join (select {{ next_refresh() }} as refreshed_at) as refresh
+cross join refresh
 {% if is_incremental() %}
 -- Hours that come out as they are stay untouched, and so do those whose raw rows may be gone.
-where not exists (
-    select 1
-    from {{ this }} as known
-    where
-        known.occupancy_hour_key = fingerprinted.occupancy_hour_key
-        and (
-            known.hour_fingerprint = fingerprinted.hour_fingerprint
-            or known.first_landed_at < now() - interval '{{ var("raw_retention_days") - 1 }} days'
-        )
-)
+where
+    not exists (
+        select 1
+        from {{ this }} as known
+        where
+            known.occupancy_hour_key = fingerprinted.occupancy_hour_key
+            and (
+                known.hour_fingerprint = fingerprinted.hour_fingerprint
+                or known.first_landed_at < {{ raw_kept_since() }}
+            )
+    )
 {% endif %}

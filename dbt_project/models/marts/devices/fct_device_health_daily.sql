@@ -26,6 +26,10 @@ with
 touched as materialized (
     {{ touched_days }}
 ),
+
+days_touched as (
+    select tenant_id, device_id, service_date from touched
+),
 {% endif %}
 
 signs as (
@@ -54,7 +58,9 @@ dated as (
     select
         signs.*,
         devices.site_id,
-        (signs.event_at at time zone coalesce(devices.time_zone, '{{ var("default_time_zone") }}'))::date as service_date
+        (
+            signs.event_at at time zone coalesce(devices.time_zone, '{{ var("default_time_zone") }}')
+        )::date as service_date
     from signs
     left join devices on signs.tenant_id = devices.tenant_id and signs.device_id = devices.device_id
 ),
@@ -67,8 +73,7 @@ followed as (
         uptime_s < lag(uptime_s) over heartbeats_in_day as is_restart
     from dated
     {% if is_incremental() %}
-    inner join (select tenant_id, device_id, service_date from touched) as days
-        using (tenant_id, device_id, service_date)
+    inner join days_touched using (tenant_id, device_id, service_date)
     {% endif %}
     window
         in_day as (partition by tenant_id, device_id, service_date order by event_at),
@@ -99,24 +104,30 @@ days as (
         max(landed_at) as last_landed_at
     from followed
     group by tenant_id, device_id, service_date
+),
+
+refresh as (
+    select {{ next_refresh() }} as refreshed_at
 )
 
 select
     days.*,
     refresh.refreshed_at
 from days
-cross join (select {{ next_refresh() }} as refreshed_at) as refresh
+cross join refresh
 {% if is_incremental() %}
 -- Days that come out as they are stay untouched, and so do those whose raw rows may be gone.
-where not exists (
-    select 1
-    from {{ this }} as known
-    where
-        known.device_day_key = days.device_day_key
-        and (
-            (known.heartbeats, known.errors, known.times_offline, known.first_sign_at, known.last_sign_at, known.last_landed_at)
-            = (days.heartbeats, days.errors, days.times_offline, days.first_sign_at, days.last_sign_at, days.last_landed_at)
-            or known.first_landed_at < now() - interval '{{ var("raw_retention_days") - 1 }} days'
-        )
-)
+where
+    not exists (
+        select 1
+        from {{ this }} as known
+        where
+            known.device_day_key = days.device_day_key
+            and (
+                (known.heartbeats, known.errors, known.first_sign_at, known.last_sign_at, known.last_landed_at)
+                = (days.heartbeats, days.errors, days.first_sign_at, days.last_sign_at, days.last_landed_at)
+                and known.times_offline = days.times_offline
+                or known.first_landed_at < {{ raw_kept_since() }}
+            )
+    )
 {% endif %}

@@ -2,7 +2,10 @@
 
 with days as (
     select day::date as date
-    from generate_series('{{ var("calendar_from") }}'::timestamp, '{{ var("calendar_to") }}'::timestamp, interval '1 day') as day
+    from
+        generate_series(
+            '{{ var("calendar_from") }}'::timestamp, '{{ var("calendar_to") }}'::timestamp, interval '1 day'
+        ) as day
 ),
 
 holidays as (

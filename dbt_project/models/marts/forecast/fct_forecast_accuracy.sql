@@ -20,12 +20,12 @@ with actuals as (
     where
         hour < {{ hour_of('now()') }}
         and not is_imputed
-        {% if is_incremental() %}
-        and (
-            refreshed_at > {{ newest_refresh() }}
-            or hour > (select coalesce(max(target_hour), '-infinity') from {{ this }})
-        )
-        {% endif %}
+    {% if is_incremental() %}
+    and (
+        refreshed_at > {{ newest_refresh() }}
+        or hour > (select coalesce(max(target_hour), '-infinity') from {{ this }})
+    )
+    {% endif %}
 ),
 
 predictions as (
@@ -43,7 +43,9 @@ predictions as (
 
 -- Of the predictions in a bucket, the one that looked furthest ahead is judged: the bucket's name is no flattery.
 judged as (
-    select distinct on (predictions.tenant_id, predictions.series_id, predictions.target_hour, predictions.horizon_bucket_h)
+    select distinct on (
+        predictions.tenant_id, predictions.series_id, predictions.target_hour, predictions.horizon_bucket_h
+    )
         predictions.*,
         actuals.series_kind,
         actuals.value as actual,

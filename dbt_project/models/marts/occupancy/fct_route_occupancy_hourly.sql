@@ -24,9 +24,16 @@ hours as (
     from by_route
     where
         route_id is not null
-        {% if is_incremental() %}
-        and hour in (select hour from by_route where refreshed_at > {{ newest_refresh() }})
-        {% endif %}
+    {% if is_incremental() %}
+    and hour in (
+        select changed.hour
+        from {{ ref('int_occupancy__hourly_by_route') }} as changed
+        where
+            changed.route_id is not null
+            and changed.observed_us > 0
+            and changed.refreshed_at > {{ newest_refresh() }}
+    )
+    {% endif %}
 ),
 
 routes as (

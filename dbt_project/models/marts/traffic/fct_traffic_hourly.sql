@@ -96,6 +96,10 @@ hours as (
     inner join touched_hours using (tenant_id, stream_id, hour)
     {% endif %}
     group by tenant_id, stream_id, hour
+),
+
+refresh as (
+    select {{ next_refresh() }} as refreshed_at
 )
 
 select
@@ -114,19 +118,20 @@ select
     hours.last_landed_at,
     refresh.refreshed_at
 from hours
-cross join (select {{ next_refresh() }} as refreshed_at) as refresh
+cross join refresh
 {% if is_incremental() %}
 -- Hours that come out as they are stay untouched, and so do those whose raw rows may be gone.
-where not exists (
-    select 1
-    from {{ this }} as known
-    where
-        known.traffic_hour_key = hours.traffic_hour_key
-        and (
-            (known.mean_count, known.max_count, known.samples, known.coverage, known.last_landed_at)
-            = (hours.mean_count, hours.max_count, hours.samples, hours.coverage, hours.last_landed_at)
-            and known.capacity is not distinct from hours.capacity
-            or known.first_landed_at < now() - interval '{{ var("raw_retention_days") - 1 }} days'
-        )
-)
+where
+    not exists (
+        select 1
+        from {{ this }} as known
+        where
+            known.traffic_hour_key = hours.traffic_hour_key
+            and (
+                (known.mean_count, known.max_count, known.samples, known.coverage, known.last_landed_at)
+                = (hours.mean_count, hours.max_count, hours.samples, hours.coverage, hours.last_landed_at)
+                and known.capacity is not distinct from hours.capacity
+                or known.first_landed_at < {{ raw_kept_since() }}
+            )
+    )
 {% endif %}

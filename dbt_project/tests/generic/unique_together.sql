@@ -1,0 +1,7 @@
+{# Rows that share their `columns` with another. #}
+{% test unique_together(model, columns) %}
+    select {{ columns | join(', ') }}
+    from {{ model }}
+    group by {{ columns | join(', ') }}
+    having count(*) > 1
+{% endtest %}

@@ -1,0 +1,69 @@
+"""Sites and devices from CSV files: columns are named like the fields, everything is checked before anything counts."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ingest.registry.sites import first_error
+from plimsoll.errors import PlimsollError
+
+Entry = TypeVar("Entry", bound=BaseModel)
+_SHOWN = 20
+
+
+def read_entries(file: Path, kind: type[Entry], key: str) -> list[Entry]:
+    """The rows of a file, checked; an empty cell is a field that is left out.
+
+    Args:
+        file: UTF-8, separated by commas or semicolons, with a header.
+        kind: what each row is.
+        key: the field that may stand in one row only.
+
+    Raises:
+        PlimsollError: it cannot be read, or rows are wrong; each is named with its line.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            header = opened.readline()
+            opened.seek(0)
+            reader = csv.DictReader(opened, delimiter=";" if header.count(";") > header.count(",") else ",")
+            columns = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise PlimsollError(f"{file} cannot be read: {error}") from error
+    _check_columns(file, columns, kind, key)
+    entries, wrong, seen = [], [], dict[str, int]()
+    for line, row in rows:
+        try:
+            if None in row:
+                raise PlimsollError("more cells than the header has columns")
+            entry = kind.model_validate({n: v.strip() for n, v in row.items() if v is not None and v.strip()})
+            first = seen.setdefault(getattr(entry, key), line)
+            if first != line:
+                raise PlimsollError(f"{key}: '{getattr(entry, key)}' stands in line {first} already")
+            entries.append(entry)
+        except ValidationError as error:
+            field, reason = first_error(error)
+            wrong.append(f"line {line}: {field}: {reason}" if field else f"line {line}: {reason}")
+        except PlimsollError as error:
+            wrong.append(f"line {line}: {error}")
+    if wrong:
+        more = f"\n… and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise PlimsollError(
+            f"{file}: {len(wrong)} of {len(rows)} rows are wrong, nothing was imported\n"
+            + "\n".join(wrong[:_SHOWN]) + more
+        )  # fmt: skip
+    return entries
+
+
+def _check_columns(file: Path, columns: list[str], kind: type[BaseModel], key: str) -> None:
+    known = list(kind.model_fields)
+    unknown = [name for name in columns if name not in known]
+    if unknown or key not in columns:
+        problem = f"unknown column '{unknown[0]}'" if unknown else f"no column '{key}'"
+        raise PlimsollError(f"{file}: {problem}; columns may be {', '.join(known)}")

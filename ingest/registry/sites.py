@@ -1,0 +1,122 @@
+"""Sites: register, change, retire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from pydantic import ValidationError
+
+from ingest.registry.entries import NewSite, RegistryError, SiteChange
+from ingest.registry.rows import register_sites
+
+SITES = """
+    SELECT site_id, name, kind, capacity, seats, standing, time_zone, route_id, lat, lon, hold_s, is_active,
+        created_at, updated_at
+    FROM registry.sites
+    WHERE tenant_id = %(tenant_id)s
+        AND (%(site_id)s::text IS NULL OR site_id = %(site_id)s)
+        AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+        AND (%(after)s::text IS NULL OR site_id > %(after)s)
+    ORDER BY site_id
+    LIMIT %(limit)s
+"""
+
+Row = dict[str, Any]
+
+
+def list_sites(
+    connection: psycopg.Connection,
+    tenant_id: str,
+    *,
+    site_id: str | None = None,
+    kind: str | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> list[Row]:
+    """A tenant's sites in the order of their ids, those after `after`."""
+    parameters = {"tenant_id": tenant_id, "site_id": site_id, "kind": kind, "after": after, "limit": limit}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(SITES, parameters).fetchall()
+
+
+def find_site(connection: psycopg.Connection, tenant_id: str, site_id: str) -> Row:
+    """One site.
+
+    Raises:
+        RegistryError: unknown_site.
+    """
+    found = list_sites(connection, tenant_id, site_id=site_id)
+    if not found:
+        raise RegistryError("unknown_site", f"no site '{site_id}' is registered", "site_id")
+    return found[0]
+
+
+def add_site(connection: psycopg.Connection, tenant_id: str, site: NewSite) -> Row:
+    """Register a site and return it.
+
+    Raises:
+        RegistryError: already_registered.
+    """
+    with connection.transaction():
+        ensure_tenant(connection, tenant_id)
+        if list_sites(connection, tenant_id, site_id=site.site_id):
+            raise RegistryError("already_registered", f"the site '{site.site_id}' is registered already", "site_id")
+        register_sites(connection, [_row(tenant_id, site)])
+        return find_site(connection, tenant_id, site.site_id)
+
+
+def put_sites(connection: psycopg.Connection, tenant_id: str, sites: Iterable[NewSite]) -> int:
+    """Register sites, or bring those that are registered up to date; all or none. Returns how many."""
+    rows = [_row(tenant_id, site) for site in sites]
+    with connection.transaction():
+        ensure_tenant(connection, tenant_id)
+        register_sites(connection, rows)
+    return len(rows)
+
+
+def change_site(connection: psycopg.Connection, tenant_id: str, site_id: str, change: SiteChange) -> Row:
+    """Change what is given and return the site.
+
+    Raises:
+        RegistryError: unknown_site, or invalid_site when what comes out is no site.
+    """
+    changes = change.model_dump(exclude_unset=True)
+    is_active = changes.pop("is_active", None)
+    with connection.transaction():
+        connection.execute(
+            "SELECT FROM registry.sites WHERE tenant_id = %s AND site_id = %s FOR UPDATE", [tenant_id, site_id]
+        )
+        known = find_site(connection, tenant_id, site_id)
+        try:
+            site = NewSite.model_validate({name: known[name] for name in NewSite.model_fields} | changes)
+        except ValidationError as error:
+            field, reason = first_error(error)
+            raise RegistryError("invalid_site", f"{field}: {reason}" if field else reason, field) from error
+        register_sites(connection, [_row(tenant_id, site)])
+        if is_active is not None:
+            connection.execute(
+                "UPDATE registry.sites SET is_active = %s WHERE tenant_id = %s AND site_id = %s",
+                [is_active, tenant_id, site_id],
+            )
+        return find_site(connection, tenant_id, site_id)
+
+
+def ensure_tenant(connection: psycopg.Connection, tenant_id: str) -> None:
+    """Make the tenant known; its name may be given later."""
+    connection.execute(
+        "INSERT INTO registry.tenants (tenant_id, name) VALUES (%s, %s) ON CONFLICT DO NOTHING", [tenant_id, tenant_id]
+    )
+
+
+def first_error(error: ValidationError) -> tuple[str | None, str]:
+    """Field and reason of the first thing that is wrong."""
+    found = error.errors()[0]
+    reason = found["msg"].removeprefix("Value error, ")
+    return ".".join(str(part) for part in found["loc"]) or None, reason[:1].lower() + reason[1:]
+
+
+def _row(tenant_id: str, site: NewSite) -> Mapping[str, Any]:
+    return {"tenant_id": tenant_id} | site.model_dump()

@@ -1,0 +1,171 @@
+"""Panel, model, backtest and predictions, run as assets against a real database."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from dagster import (
+    AssetKey,
+    AssetsDefinition,
+    DagsterInstance,
+    ExecuteInProcessResult,
+    SensorResult,
+    build_sensor_context,
+    materialize,
+)
+
+from orchestration.assets import forecasting
+from orchestration.keys import BACKTESTS, MODELS, PREDICTIONS
+from orchestration.resources import Platform
+from orchestration.sensors import no_champion
+
+pytestmark = pytest.mark.integration
+WEEKS = 4
+THIS_HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+TRAINING = [forecasting.training_panel, forecasting.models, forecasting.backtests]
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module", autouse=True)
+def series(database_url: str) -> None:
+    """Two venues with a daily rhythm, and one that closed two months ago."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS marts")
+        connection.execute(
+            """
+            CREATE TABLE marts.fct_series_hourly (
+                tenant_id text, series_id text, series_kind text, hour timestamptz, value double precision,
+                capacity double precision, is_imputed boolean, time_zone text
+            )
+            """
+        )
+        rows = [
+            ("default", name, "venue", hour, _people(hour, size), 100.0, False, "UTC")
+            for name, size, ended in (("gym", 40, 0), ("pool", 25, 0), ("closed", 30, 70))
+            for back in range(1, WEEKS * 168)
+            for hour in [THIS_HOUR - timedelta(days=ended, hours=back)]
+        ]
+        with connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO marts.fct_series_hourly VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", rows)
+
+
+def _people(hour: datetime, size: float) -> float:
+    wave = 1 + math.sin((hour.hour - 6) / 24 * 2 * math.pi)
+    return size * wave * (0.6 if hour.weekday() >= 5 else 1.0) + hour.day % 3
+
+
+def run(
+    assets: Sequence[AssetsDefinition], url: str, instance: DagsterInstance, config: dict[str, Any] | None = None
+) -> ExecuteInProcessResult:
+    return materialize(
+        assets, instance=instance, resources={"platform": Platform(database_url=url)}, run_config=config, selection=None
+    )
+
+
+def metadata(result: ExecuteInProcessResult, key: AssetKey) -> dict[str, Any]:
+    (event,) = [m for m in result.get_asset_materialization_events() if m.asset_key == key]
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def test_without_a_champion_the_profile_speaks_and_says_so(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    said = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
+
+    assert said["model_default"] == "profile"
+    assert said["series"] == 2  # nobody waits for the forecast of what closed two months ago
+    methods = connection.execute("SELECT DISTINCT method FROM forecast.occupancy_hourly").fetchall()
+    assert methods == [("profile",)]
+
+
+def test_a_training_is_asked_for_where_the_profile_had_to_speak(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    context = build_sensor_context(instance, resources={"platform": Platform(database_url=database_url)})
+
+    asked = no_champion(context)
+
+    assert isinstance(asked, SensorResult)
+    assert [(request.run_key or "").partition("@")[0] for request in asked.run_requests or []] == ["default"]
+
+
+def test_the_first_model_becomes_champion_with_its_numbers(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    result = run(TRAINING, database_url, instance)
+
+    trained, judged = metadata(result, MODELS), metadata(result, BACKTESTS)
+    assert trained["models_trained"] == 1
+    assert judged["promoted"] is True
+    assert {"wape", "wape_dow_hour_mean", "wape_seasonal_naive_168", "wape_four_week_mean", "coverage"} <= judged.keys()
+    assert judged["plot"].startswith("![")
+    row = connection.execute("SELECT model_version, status, decision ->> 'reason' FROM forecast.models").fetchone()
+    assert row == (trained["model_version"], "champion", "There is no champion to compare it with.")
+    assert connection.execute("SELECT count(*) FROM forecast.backtests").fetchone() == (4,)
+
+
+def test_the_champion_predicts_a_week_and_says_it_once(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    version = connection.execute("SELECT model_version FROM forecast.models WHERE status = 'champion'").fetchone()
+    first = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
+    again = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
+
+    assert version == (first["model_default"],)
+    assert first["rows_added"] == 2 * 168
+    assert first["plot_default"].startswith("![")
+    # Unless the hour has turned between the two, in which case there is something new to say.
+    assert again["rows_added"] == (0 if again["origin"] == first["origin"] else 2 * 168)
+
+
+def test_a_fresh_champion_is_not_trained_again_where_only_stale_ones_are(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    config = {"ops": {"forecast__models": {"config": {"only_if_stale": True}}}}
+    result = run([*TRAINING, forecasting.occupancy_hourly], database_url, instance, config)
+
+    assert metadata(result, MODELS)["models_trained"] == 0
+    assert metadata(result, BACKTESTS)["models_judged"] == 0
+    assert metadata(result, PREDICTIONS)["series"] == 2
+    assert connection.execute("SELECT count(*) FROM forecast.models").fetchone() == (1,)
+
+
+def test_a_champion_of_another_version_of_the_software_gives_way_to_the_profile_and_then_to_a_new_model(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    connection.execute("TRUNCATE forecast.backtests")
+    connection.execute("UPDATE forecast.models SET artefact = 'of yesterday', model_version = 'old'")
+    said = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
+    assert said["model_default"] == "profile"
+
+    config = {"ops": {"forecast__models": {"config": {"only_if_stale": True}}}}
+    judged = metadata(run(TRAINING, database_url, instance, config), BACKTESTS)
+
+    assert judged["promoted"] is True
+    rows = connection.execute("SELECT status FROM forecast.models ORDER BY model_version = 'old'").fetchall()
+    assert rows == [("champion",), ("retired",)]
+
+
+def test_a_later_model_that_is_no_better_is_rejected_with_its_numbers(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    connection.execute("DELETE FROM marts.fct_series_hourly WHERE hour > now() - interval '6 hours'")
+    result = run(TRAINING, database_url, instance)
+
+    assert metadata(result, BACKTESTS)["promoted"] is False
+    rows = connection.execute(
+        "SELECT decision ->> 'gain', decision ->> 'reason' FROM forecast.models WHERE status = 'rejected'"
+    )
+    ((gain, reason),) = rows.fetchall()
+    assert float(gain) < 0.02
+    assert "WAPE" in reason

@@ -1,0 +1,83 @@
+"""Sensors that look at the database: the minute's round, and alerts about failed jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from dagster import DagsterInstance, SensorResult, SkipReason, build_sensor_context
+
+from orchestration.alerts import raise_alert, resolve_alert
+from orchestration.keys import HOTSPOTS, RECOMMENDATIONS
+from orchestration.resources import Platform
+from orchestration.sensors import new_landings, no_champion, watch_hotspots
+
+pytestmark = pytest.mark.integration
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def platform(database_url: str) -> Platform:
+    return Platform(database_url=database_url)
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as opened:
+        yield opened
+
+
+def test_the_minutes_round_finds_a_crowded_site_without_a_run(
+    connection: psycopg.Connection, platform: Platform, instance: DagsterInstance
+) -> None:
+    connection.execute(
+        "INSERT INTO live.occupancy (tenant_id, site_id, occupancy, capacity, event_at, received_at, landed_at)"
+        " VALUES ('default', 'gym', 95, 100, now(), now(), now())"
+    )
+
+    result = watch_hotspots(build_sensor_context(instance, resources={"platform": platform}))
+
+    assert isinstance(result, SensorResult)
+    assert not result.run_requests
+    hotspots, recommendations = result.asset_events
+    assert (hotspots.asset_key, recommendations.asset_key) == (HOTSPOTS, RECOMMENDATIONS)
+    assert hotspots.metadata["raised"].value == 1
+    assert connection.execute("SELECT entity_id, state FROM ops.hotspots").fetchall() == [("gym", "pending")]
+
+
+def test_a_refresh_is_asked_for_once_when_the_ledger_moves(
+    connection: psycopg.Connection, platform: Platform, instance: DagsterInstance
+) -> None:
+    connection.execute("INSERT INTO ingest.offsets VALUES ('occupancy.events', 0, 'c', 't', 5, now())")
+
+    moved = new_landings(build_sensor_context(instance, resources={"platform": platform}))
+    assert isinstance(moved, SensorResult)
+    still = new_landings(build_sensor_context(instance, cursor=moved.cursor, resources={"platform": platform}))
+
+    assert len(moved.run_requests or []) == 1
+    assert isinstance(still, SkipReason)
+
+
+def test_no_training_is_asked_for_before_there_is_anything_to_learn_from(
+    platform: Platform, instance: DagsterInstance
+) -> None:
+    assert isinstance(no_champion(build_sensor_context(instance, resources={"platform": platform})), SkipReason)
+
+
+def test_a_failing_job_is_one_alert_until_it_succeeds(connection: psycopg.Connection) -> None:
+    def alerts() -> list[tuple[str, str]]:
+        return connection.execute("SELECT state, message FROM ops.alerts ORDER BY first_seen_at, state").fetchall()
+
+    assert raise_alert(connection, "default", "refresh_marts", "failed once", {}, NOW)
+    assert not raise_alert(connection, "default", "refresh_marts", "failed twice", {}, NOW)
+    assert alerts() == [("firing", "failed twice")]
+
+    assert resolve_alert(connection, "default", "refresh_marts", "succeeded", NOW)
+    assert not resolve_alert(connection, "default", "refresh_marts", "succeeded", NOW)
+    assert [state for state, _ in alerts()] == ["resolved"]
+
+    assert raise_alert(connection, "default", "refresh_marts", "failed again", {}, NOW)
+    history = connection.execute("SELECT to_state FROM ops.alert_events ORDER BY event_id").fetchall()
+    assert [state for (state,) in history] == ["firing", "resolved", "firing"]

@@ -1,0 +1,198 @@
+"""Registering sites and devices from the command line and from CSV files, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import csv
+import stat
+import subprocess
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from ingest.registry.devices import add_device, exchange_secret, list_devices, move_device, revoke_device
+from ingest.registry.entries import NewDevice, NewSite, RegistryError, SiteChange
+from ingest.registry.sites import add_site, change_site
+
+pytestmark = pytest.mark.integration
+Plimsoll = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def device_id() -> str:
+    return f"edge-{uuid.uuid4().hex[:8]}"
+
+
+def stored(connection: psycopg.Connection, device_id: str) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        "SELECT site_id, secret, now() BETWEEN valid_from AND valid_to FROM registry.devices"
+        " WHERE device_id = %s ORDER BY valid_from",
+        [device_id],
+    ).fetchall()
+
+
+def test_a_devices_secret_is_shown_once_and_never_listed(
+    connection: psycopg.Connection, plimsoll: Plimsoll, device_id: str
+) -> None:
+    added = plimsoll("devices", "add", device_id, "--site", "bus-1")
+    listed = plimsoll("devices", "list")
+    with pytest.raises(RegistryError, match="is registered for that time already"):
+        add_device(connection, "default", NewDevice(device_id=device_id))
+
+    secret = added.stdout.strip()
+    assert len(secret) >= 32
+    assert stored(connection, device_id) == [("bus-1", secret, True)]
+    assert device_id in listed.stdout and secret not in listed.stdout
+
+
+def test_a_moved_device_keeps_its_secret_and_its_past(connection: psycopg.Connection, device_id: str) -> None:
+    secret = add_device(connection, "default", NewDevice(device_id=device_id, site_id="bus-1"))
+
+    move_device(connection, "default", device_id, "bus-2")
+
+    assert stored(connection, device_id) == [("bus-1", secret, False), ("bus-2", secret, True)]
+
+
+def test_an_old_secret_counts_beside_the_new_one_until_its_time_is_over(
+    connection: psycopg.Connection, device_id: str
+) -> None:
+    first = add_device(connection, "default", NewDevice(device_id=device_id))
+
+    second = exchange_secret(connection, "default", device_id, timedelta(hours=1))
+    third = exchange_secret(connection, "default", device_id, timedelta(0))
+
+    counting = {secret for _, secret, counts in stored(connection, device_id) if counts}
+    assert len({first, second, third}) == 3
+    assert counting == {third}
+
+
+def test_a_revoked_device_may_be_registered_anew_and_not_meanwhile_be_moved(
+    connection: psycopg.Connection, device_id: str
+) -> None:
+    add_device(connection, "default", NewDevice(device_id=device_id))
+    revoke_device(connection, "default", device_id)
+
+    with pytest.raises(RegistryError) as raised:
+        move_device(connection, "default", device_id, "bus-2")
+    add_device(connection, "default", NewDevice(device_id=device_id, site_id="bus-3"))
+
+    assert raised.value.code == "not_active"
+    (listed,) = list_devices(connection, "default", device_id=device_id)
+    assert (listed["site_id"], listed["state"]) == ("bus-3", "active")
+
+
+def test_registrations_of_a_device_do_not_overlap_by_accident(connection: psycopg.Connection, device_id: str) -> None:
+    day = datetime(2030, 1, 1, tzinfo=UTC)
+    add_device(connection, "default", NewDevice(device_id=device_id, valid_from=day, valid_to=day + timedelta(days=9)))
+
+    add_device(connection, "default", NewDevice(device_id=device_id, valid_from=day + timedelta(days=9)))
+    with pytest.raises(RegistryError, match="registered for that time already"):
+        add_device(connection, "default", NewDevice(device_id=device_id, valid_from=day + timedelta(days=8)))
+
+
+def test_tenants_have_devices_of_the_same_name(connection: psycopg.Connection, device_id: str) -> None:
+    add_device(connection, "default", NewDevice(device_id=device_id, site_id="ours"))
+    add_device(connection, "neighbour", NewDevice(device_id=device_id, site_id="theirs"))
+
+    revoke_device(connection, "neighbour", device_id)
+
+    (ours,) = list_devices(connection, "default", device_id=device_id)
+    assert (ours["site_id"], ours["state"]) == ("ours", "active")
+
+
+def test_a_sites_capacity_and_hold_time_follow_from_what_is_known(connection: psycopg.Connection) -> None:
+    site_id = f"bus-{uuid.uuid4().hex[:8]}"
+    site = add_site(connection, "default", NewSite(site_id=site_id, kind="bus", seats=30, standing=50))
+    changed = change_site(connection, "default", site_id, SiteChange(capacity=70, is_active=False))
+
+    assert (site["name"], site["capacity"], site["hold_s"], site["is_active"]) == (site_id, 80, 300, True)
+    assert (changed["capacity"], changed["seats"], changed["is_active"]) == (70, 30, False)
+    with pytest.raises(RegistryError, match="'Mars/Base' is no time zone") as raised:
+        change_site(connection, "default", site_id, SiteChange(time_zone="Mars/Base"))
+    assert raised.value.field == "time_zone"
+
+
+def test_a_csv_of_sites_is_taken_and_brings_known_ones_up_to_date(
+    connection: psycopg.Connection, plimsoll: Plimsoll, tmp_path: Path
+) -> None:
+    mark = uuid.uuid4().hex[:8]
+    file = tmp_path / "sites.csv"
+    file.write_text(
+        f"\ufeffsite_id;kind;capacity;time_zone\n{mark}-a;venue;100;Europe/Zürich\n".replace("Zürich", "London")
+    )
+    plimsoll("sites", "import", str(file))
+    file.write_text(f"site_id,kind,name,capacity\n{mark}-a,venue,Old hall,120\n{mark}-b,bus,,\n")
+    plimsoll("sites", "import", str(file))
+
+    rows = connection.execute(
+        "SELECT name, kind, capacity, hold_s FROM registry.sites WHERE site_id LIKE %s ORDER BY site_id", [f"{mark}%"]
+    ).fetchall()
+    assert rows == [("Old hall", "venue", 120, 1800), (f"{mark}-b", "bus", None, 300)]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("site_id,kind\na,bus\nb,pub\n", "line 3: kind: input should be"),
+        ("site_id,kind\na,bus\na,bus\n", "line 3: site_id: 'a' stands in line 2 already"),
+        ("site_id,kind,colour\na,bus,red\n", "unknown column 'colour'"),
+        ("kind\nbus\n", "no column 'site_id'"),
+        ("site_id,kind,capacity\na,bus,0\n", "line 2: capacity: input should be greater than or equal to 1"),
+        ("site_id,kind,lat\na,bus,1\n", "line 2: lat, lon: a position needs both"),
+        ("site_id,kind\na,bus,extra\n", "line 2: more cells than the header has columns"),
+        ("", "no column 'site_id'"),
+    ],
+)
+def test_a_wrong_csv_names_the_line_and_changes_nothing(tmp_path: Path, text: str, complaint: str) -> None:
+    from ingest.registry.csv_files import read_entries
+    from plimsoll.errors import PlimsollError
+
+    file = tmp_path / "sites.csv"
+    file.write_text(text)
+
+    with pytest.raises(PlimsollError) as raised:
+        read_entries(file, NewSite, "site_id")
+    assert complaint in str(raised.value)
+
+
+def test_a_csv_of_devices_gets_secrets_in_a_private_file_and_moves_known_ones(
+    connection: psycopg.Connection, plimsoll: Plimsoll, tmp_path: Path, device_id: str
+) -> None:
+    own = "a-secret-that-came-with-it"
+    file, out = tmp_path / "devices.csv", tmp_path / "secrets.csv"
+    file.write_text(f"device_id,site_id,secret\n{device_id},bus-1,\n{device_id}-own,bus-2,{own}\n")
+
+    first = plimsoll("devices", "import", str(file), "--secrets-to", str(out))
+    file.write_text(f"device_id,site_id\n{device_id},bus-9\n{device_id}-own,bus-2\n{device_id}-plain,bus-3\n")
+    second = plimsoll("devices", "import", str(file))
+    file.write_text(f"device_id,secret\n{device_id}-new,\n{device_id},another-secret-than-its-own\n")
+    refused = plimsoll("devices", "import", str(file), check=False)
+
+    made = list(csv.DictReader(out.open()))
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert [row["device_id"] for row in made] == [device_id]
+    assert stored(connection, device_id)[-1] == ("bus-9", made[0]["secret"], True)
+    assert stored(connection, f"{device_id}-own") == [("bus-2", own, True)]
+    assert stored(connection, f"{device_id}-plain") == [("bus-3", None, True)]
+    assert "registered 2, moved 0, unchanged 0" in first.stdout
+    assert "registered 1, moved 1, unchanged 1" in second.stdout
+    assert refused.returncode == 1 and "registered with another secret" in refused.stderr
+    assert stored(connection, f"{device_id}-new") == []
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"device_id": "a/b"}, "must not hold / "),
+        ({"device_id": "a\x00"}, "must not hold control characters"),
+        ({"device_id": "a", "secret": "short"}, "at least 16 characters"),
+        ({"device_id": "a", "secret": "long-enough-to-be-one", "signs": False}, "a device that does not sign has none"),
+    ],
+)
+def test_a_device_that_cannot_be_is_refused(values: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        NewDevice(**values)
