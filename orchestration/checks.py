@@ -27,8 +27,8 @@ from orchestration.resources import Platform
 from orchestration.streams import landed_until
 from plimsoll.contracts import Contract
 
-# How far back the first check of a table looks.
-_FIRST_LOOK = timedelta(days=1)
+# How far back a check looks that has never passed.
+_FIRST_LOOK = timedelta(days=7)
 # A batch gets its landing time before it commits, so what the last check saw may have grown behind its back.
 _OVERLAP = timedelta(minutes=10)
 _CHECKED_UNTIL = "checked_until"
@@ -76,14 +76,14 @@ def _spec(contract: Contract, rule: Rule) -> AssetCheckSpec:
         rule.name,
         asset=raw_key(contract),
         blocking=rule.is_critical,
-        description=f"{rule.description} {consequence} Looks at what landed since it last passed, at most "
-        f"{SAMPLE_ROWS:,} rows (Great Expectations, from the contract {contract.name}).",
+        description=f"{rule.description} {consequence} Looks at what landed since it last passed, at most the "
+        f"{SAMPLE_ROWS:,} newest rows (Great Expectations, from the contract {contract.name}).",
         metadata={"contract": f"{contract.name} {contract.version}"},
     )
 
 
 def _last_passed(instance: DagsterInstance, contract: Contract, chosen: Sequence[Rule]) -> datetime | None:
-    """Until when every chosen rule has passed; None if one never did, so that bad rows stay in sight until mended."""
+    """Until when every chosen rule has passed, so that bad rows stay in sight until mended; None if one never did."""
     reached = []
     for rule in chosen:
         records = instance.event_log_storage.get_asset_check_execution_history(

@@ -112,6 +112,7 @@ def no_champion(context: SensorEvaluationContext, platform: Platform) -> SensorR
 @run_failure_sensor(
     name="alert_on_failure",
     minimum_interval_seconds=30,
+    monitor_all_code_locations=True,  # runs from the shell too
     default_status=DefaultSensorStatus.RUNNING,
     description="Runs from the start. A failed run of any job opens an alert in ops.alerts, or keeps it open.",
 )
@@ -131,6 +132,7 @@ def alert_on_failure(context: RunFailureSensorContext, platform: Platform) -> No
     name="resolve_on_success",
     run_status=DagsterRunStatus.SUCCESS,
     minimum_interval_seconds=30,
+    monitor_all_code_locations=True,  # runs from the shell too
     default_status=DefaultSensorStatus.RUNNING,
     description="Runs from the start. A job that succeeds again resolves its alert.",
 )

@@ -136,7 +136,7 @@ async def _sent(request: Request, limits: _Limits) -> _Sent:
         body += chunk
         if len(body) > limits.max_body_bytes:
             raise RequestRefused(
-                413, "too_large", f"the body is larger than {limits.max_body_bytes:,} bytes; send less at once"
+                413, "content_too_large", f"the body is larger than {limits.max_body_bytes:,} bytes; send less at once"
             )
     text = bytes(body)
     try:

@@ -22,7 +22,7 @@ from plimsoll.errors import PlimsollError
 log = logging.getLogger(__name__)
 MAX_BATCH = 10_000
 POLL_MS = 100
-MIN_BACKOFF_S, MAX_BACKOFF_S = 0.2, 10.0
+MIN_BACKOFF_S, MAX_BACKOFF_S = 0.2, 5.0
 # How often the topics' ids are compared with those that the ledger knows.
 IDENTITY_EVERY_S = 1.0
 MAX_LOGGED_REJECTS = 5
@@ -58,9 +58,10 @@ class Lander:
         self._must_write = False
         self._wait_s = MIN_BACKOFF_S
         self._source = KafkaSource(bootstrap_servers, contracts, name)
-        self._identity = Identity("", {})
-        self._identified_at = -IDENTITY_EVERY_S
-        missing = sorted(set(contracts) - set(self._identify().topic_ids))
+        try:
+            missing = sorted(set(contracts) - set(self._identify().topic_ids))
+        except KafkaError as error:
+            raise PlimsollError(f"Kafka at {bootstrap_servers} does not answer: {first_line(error)}") from error
         if missing:
             raise PlimsollError(f"Kafka has no topic {', '.join(missing)}: create them with `plimsoll topics`.")
 
@@ -77,20 +78,8 @@ class Lander:
         """
         try:
             with no_garbage_collection():
-                while not self._stop.is_set():
-                    try:
-                        if self._step() and on_batch:
-                            on_batch()
-                        if until is not None and self.reached(until):
-                            break
-                    except PositionsLost as error:
-                        log.debug("%s", error)  # opening says what there is to say
-                        self._must_open = True
-                    except FencedError as error:
-                        log.warning("%s; reading the ledger again", error)
-                        self._must_open = True
-                    except (psycopg.Error, KafkaError) as error:
-                        self._wait_out(error)
+                while not self._stop.is_set() and not self._round(until, on_batch):
+                    pass
         finally:
             self.close()
         return self.landed
@@ -116,8 +105,24 @@ class Lander:
         self._dead_letters.close()
         self._drop_connection()
 
-    def _step(self) -> bool:
-        """One round; True when something was landed."""
+    def _round(self, until: Mapping[Partition, int] | None, on_batch: Callable[[], None] | None) -> bool:
+        """Land what there is, whatever goes wrong; True when the ledger has reached the offsets of `until`."""
+        try:
+            if self._land_next() and on_batch:
+                on_batch()
+            return until is not None and self.reached(until)
+        except PositionsLost as error:
+            log.debug("%s", error)  # opening says what there is to say
+            self._must_open = True
+        except FencedError as error:
+            log.warning("%s; reading the ledger again", error)
+            self._must_open = True
+        except (psycopg.Error, KafkaError) as error:
+            self._wait_out(error)
+        return False
+
+    def _land_next(self) -> bool:
+        """Poll once and land what came; True if something did."""
         if self._must_open:
             self._open()
             if not self._must_write:
@@ -171,9 +176,9 @@ class Lander:
                 raise PositionsLost(f"topic {topic} was created again")
 
     def _identify(self) -> Identity:
-        self._identity = self._source.identity()
+        identity = self._source.identity()
         self._identified_at = time.monotonic()
-        return self._identity
+        return identity
 
     def _open(self) -> None:
         """The partitions held now go on where the ledger says."""
@@ -191,7 +196,8 @@ class Lander:
             self._positions[topic, number] = position
             self._source.seek((topic, number), position.next_offset)
         self._must_open = False
-        log.info("landing %s", ", ".join(f"{t}[{n}]@{p.next_offset}" for (t, n), p in self._positions.items()))
+        where = ", ".join(f"{t}[{n}]@{p.next_offset}" for (t, n), p in self._positions.items())
+        log.info("landing %s", where or "nothing: other landers hold every partition")
 
     def _wait_out(self, error: psycopg.Error | KafkaError) -> None:
         """Give up the batch in hand and wait, longer each time, until the trouble is over.

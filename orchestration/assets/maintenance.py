@@ -16,6 +16,8 @@ from dagster import (
 )
 from pydantic import Field
 
+from ingest.retention import Removal, apply_retention
+from orchestration.history import forget
 from orchestration.keys import PLATFORM_TEAM, RETENTION, raw_key
 from orchestration.resources import Platform
 from plimsoll.contracts import Contract, load_contracts
@@ -58,9 +60,6 @@ def retention(contracts: Sequence[Contract]) -> AssetsDefinition:
     def retention_log(
         context: AssetExecutionContext, platform: Platform, config: RetentionConfig
     ) -> MaterializeResult[None]:
-        from ingest.retention import Removal, apply_retention
-        from orchestration.history import forget
-
         settings, now = platform.settings(), datetime.now(UTC)
         with connect(settings.require_database_url(), autocommit=True) as connection:
             removals = apply_retention(
@@ -90,17 +89,15 @@ def retention(contracts: Sequence[Contract]) -> AssetsDefinition:
             }
         )
 
-    def _record(removal: object) -> TableRecord:
-        from ingest.retention import Removal
-
-        assert isinstance(removal, Removal)
-        return TableRecord(
-            {
-                "relation": removal.relation,
-                "cut_off": f"{removal.cut_off_at:%Y-%m-%d %H:%M}",
-                "rows": removal.rows,
-                "partitions": len(removal.partitions),
-            }
-        )
-
     return retention_log
+
+
+def _record(removal: Removal) -> TableRecord:
+    return TableRecord(
+        {
+            "relation": removal.relation,
+            "cut_off": f"{removal.cut_off_at:%Y-%m-%d %H:%M}",
+            "rows": removal.rows,
+            "partitions": len(removal.partitions),
+        }
+    )

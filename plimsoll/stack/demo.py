@@ -20,6 +20,7 @@ from plimsoll.environment import client_environment
 from plimsoll.settings import Settings, write_stack_env
 from plimsoll.stack.errors import StackError
 from plimsoll.stack.local import LocalStack
+from plimsoll.stack.mosquitto import local_mosquitto
 from plimsoll.stack.ports import require_free
 from plimsoll.stack.process import Child
 from plimsoll.stack.readiness import http_ready
@@ -124,6 +125,7 @@ def running_platform(settings: Settings, console: Console) -> Iterator[Platform]
         )
         console.print(f"  [green]✓[/] [dim]{time.monotonic() - started:.1f} s[/]")
         addresses = {"DATABASE_URL": servers.database_url, "KAFKA_BOOTSTRAP_SERVERS": servers.bootstrap_servers}
+        addresses |= exits.enter_context(local_mosquitto(settings, say))
         env_file = write_stack_env(settings.home, addresses)
         exits.callback(env_file.unlink, missing_ok=True)
         settings = Settings.load()
@@ -147,6 +149,8 @@ def _start_processes(platform: Platform) -> None:
     with platform.step("Lander, API and Dagster"):
         platform.run("dagster-home")
         supervisor.start("lander", [*_PLIMSOLL, "lander", "run", "--name", "local"], env=environment)
+        if settings.mqtt_url:
+            supervisor.start("mqtt", [*_PLIMSOLL, "mqtt", "run"], env=environment)
         supervisor.start(
             "dagster-webserver",
             [
@@ -214,11 +218,13 @@ def counts(platform: Platform) -> Sequence[tuple[str, str]]:
         for what, query in queries.items():
             row = connection.execute(query).fetchone()  # type: ignore[arg-type]
             found.append((what, f"{row[0]:,}" if row else "–"))
-        best = connection.execute(
+        errors = connection.execute(
             """
             SELECT method, wape FROM forecast.backtests
-            WHERE created_at = (SELECT max(created_at) FROM forecast.backtests) AND wape IS NOT NULL
-            ORDER BY horizon_h DESC, wape
+            WHERE wape IS NOT NULL AND model_version = (
+                SELECT model_version FROM forecast.backtests ORDER BY created_at DESC LIMIT 1
+            )
+            ORDER BY wape
             """
         ).fetchall()
-    return [*found, *((f"WAPE of {method}", f"{wape:.3f}") for method, wape in best[:4])]
+    return [*found, *((f"WAPE, {method.replace('_', ' ')}", f"{wape:.3f}") for method, wape in errors)]

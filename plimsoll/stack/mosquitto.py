@@ -143,7 +143,7 @@ class LocalMosquitto:
             "max_inflight_messages": 1000,
             # A device may publish at QoS 0; from here on its event is kept like any other.
             "upgrade_outgoing_qos": "true",
-            # A little above the limit: what exceeds it by less is refused by the bridge, which keeps it with the reason.
+            # A little above the limit: what exceeds it by less the bridge refuses, and keeps with the reason.
             "max_packet_size": self._max_message_bytes + 131_072,
             "log_dest": "stderr",
             "connection_messages": "false",
@@ -158,10 +158,11 @@ def local_mosquitto(settings: Settings, say: Callable[[str], None]) -> Iterator[
     An outside broker (`MQTT_URL`) is used instead. A missing or hindered Mosquitto is said, not an error: the other
     ways in work without it.
     """
-    if settings.mqtt_url is not None:
+    broker = LocalMosquitto(settings.home, settings.mqtt_port, settings.max_body_bytes)
+    # Our own address may be left over from a stack that was killed.
+    if settings.mqtt_url not in (None, broker.url):
         yield {}
         return
-    broker = LocalMosquitto(settings.home, settings.mqtt_port, settings.max_body_bytes)
     if not broker.is_installed():
         say("Mosquitto is not installed, so MQTT is off; `apt-get install mosquitto` brings it")
         yield {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -42,9 +42,13 @@ def land(connection: psycopg.Connection, site: str) -> None:
     assert load.land(messages, {TOPIC: first + len(messages)}) == (96, 0)
 
 
-def run(job: str, url: str, instance: DagsterInstance, settings: Settings) -> ExecuteInProcessResult:
-    defs = build_defs({"platform": Platform(database_url=url)}, settings)
-    return defs.resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False)
+@pytest.fixture(scope="module")
+def run(
+    database_url: str, instance: DagsterInstance, offline_settings: Settings
+) -> Callable[[str], ExecuteInProcessResult]:
+    """Run a job against the module's database."""
+    defs = build_defs({"platform": Platform(database_url=database_url)}, offline_settings)
+    return lambda job: defs.resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False)
 
 
 def sites_served(connection: psycopg.Connection) -> list[str]:
@@ -54,10 +58,10 @@ def sites_served(connection: psycopg.Connection) -> list[str]:
 
 
 def test_a_bad_row_holds_back_marts_and_model_until_it_is_gone(
-    connection: psycopg.Connection, database_url: str, instance: DagsterInstance, offline_settings: Settings
+    connection: psycopg.Connection, run: Callable[[str], ExecuteInProcessResult]
 ) -> None:
     land(connection, "first")
-    assert run("refresh_marts", database_url, instance, offline_settings).success
+    assert run("refresh_marts").success
     assert sites_served(connection) == ["first"]
 
     land(connection, "second")
@@ -70,7 +74,7 @@ def test_a_bad_row_holds_back_marts_and_model_until_it_is_gone(
         """,
         [TOPIC],
     )
-    held = run("build_everything", database_url, instance, offline_settings)
+    held = run("build_everything")
 
     assert not held.success
     failed = {check.check_name for check in held.get_asset_check_evaluations() if not check.passed and check.blocking}
@@ -80,10 +84,10 @@ def test_a_bad_row_holds_back_marts_and_model_until_it_is_gone(
     assert connection.execute("SELECT count(*) FROM forecast.models").fetchone() == (0,)
 
     # Looking again does not make it good, although nothing has landed since.
-    assert not run("refresh_marts", database_url, instance, offline_settings).success
+    assert not run("refresh_marts").success
 
     connection.execute("DELETE FROM raw.occupancy_events WHERE site_id = 'broken'")
-    mended = run("refresh_marts", database_url, instance, offline_settings)
+    mended = run("refresh_marts")
 
     assert mended.success
     assert sites_served(connection) == ["first", "second"]

@@ -357,19 +357,36 @@ def test_landed_since_reads_only_the_days_that_matter(marts: str, dbt: Dbt, targ
     """The plan of the incremental model: landing days pruned, event times found by the index through the repeats."""
     with connected(marts) as connection:
         land(connection, [count("V-1", TODAY - 2 * DAY + 15 * HOUR + 5 * MINUTE, 33)])
-        dbt("compile", "--select", "int_occupancy__hourly_by_route")
-        compiled = next((target / "compiled").rglob("int_occupancy__hourly_by_route.sql")).read_text()
-        connection.execute("SET enable_seqscan = off")
-        plan = connection.execute("EXPLAIN (FORMAT JSON) " + compiled).fetchone()
-    assert plan is not None
+        nodes = plan_of("int_occupancy__hourly_by_route", connection, dbt, target)
 
-    nodes = list(walk(plan[0][0]["Plan"]))
     landed = next(node for node in nodes if node.get("Subplan Name") == "CTE touched")
     landed_days = {n["Relation Name"] for n in walk(landed) if n.get("Alias", "").startswith("occupancy_events")}
     assert landed_days <= {f"occupancy_events_p{day:%Y%m%d}" for day in (TODAY, TODAY + DAY)}
     by_event_time = [n for n in nodes if "ts_device_idx" in n.get("Index Name", "")]
-    assert by_event_time, json.dumps(plan[0], indent=1)
+    assert by_event_time
     assert all("ts_device >=" in n["Index Cond"] for n in by_event_time)
+
+
+def test_hourly_mart_takes_over_only_the_service_dates_that_changed(marts: str, dbt: Dbt, target: Path) -> None:
+    with connected(marts) as connection:
+        land(connection, [count("V-1", TODAY - 2 * DAY + 16 * HOUR + 5 * MINUTE, 33)])
+        dbt("run", "--select", "int_occupancy__hourly_by_route")
+        nodes = plan_of("fct_occupancy_hourly", connection, dbt, target)
+        dbt("run", "--select", *MODELS)
+
+    scans = [n for n in nodes if n.get("Relation Name") == "int_occupancy__hourly_by_route"]
+    assert len(scans) == 1
+    assert "service_date = " in json.dumps(scans)
+
+
+def plan_of(model: str, connection: psycopg.Connection, dbt: Dbt, target: Path) -> list[dict[str, Any]]:
+    """The nodes of the plan of a model's next run, where tables of a test's size are not simply read whole."""
+    dbt("compile", "--select", model)
+    compiled = next((target / "compiled").rglob(f"{model}.sql")).read_text()
+    connection.execute("SET enable_seqscan = off")
+    plan = connection.execute("EXPLAIN (FORMAT JSON) " + compiled).fetchone()
+    assert plan is not None
+    return list(walk(plan[0][0]["Plan"]))
 
 
 def test_docs_build_and_describe_every_column(marts: str, dbt: Dbt, target: Path) -> None:

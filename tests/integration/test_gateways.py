@@ -94,7 +94,7 @@ def test_of_a_list_the_good_events_land_and_the_bad_ones_are_named(
         (json.dumps(BUS_EVENT | {"ts_device": "yesterday"}).encode(), 422, "invalid_field", "ts_device"),
         (json.dumps(BUS_EVENT | {"ts_device": "2025-01-15T12:34:56"}).encode(), 422, "invalid_field", "ts_device"),
         (json.dumps(BUS_EVENT | {"fw_version": "a\u0000b"}).encode(), 422, "nul_character", None),
-        (b'{"x":"' + b"a" * 1_100_000 + b'"}', 413, "too_large", None),
+        (b'{"x":"' + b"a" * 1_100_000 + b'"}', 413, "content_too_large", None),
         (b"[" + b",".join([b"{}"] * 5_001) + b"]", 413, "too_many", None),
         (b"[" * 200_000, 422, "too_deep", None),
     ],

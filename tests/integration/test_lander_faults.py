@@ -150,6 +150,8 @@ def postgres() -> Iterator[LocalPostgres]:
 
 @pytest.fixture
 def ground(stack: LocalStack, postgres: LocalPostgres, tmp_path: Path) -> Iterator[Ground]:
+    if not postgres.is_running():  # a test that failed left it stopped
+        postgres.start()
     name = f"faults_{uuid.uuid4().hex[:8]}"
     topic = name.replace("_", ".")
     contracts_dir = tmp_path / "contracts"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,6 +25,7 @@ from plimsoll.stack.local import LocalStack
 from plimsoll.stack.mosquitto import LocalMosquitto, local_mosquitto
 from plimsoll.stack.ports import free_port
 from plimsoll.stack.process import Child
+from plimsoll.stack.readiness import await_ready, port_ready
 
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
 pytestmark = [
@@ -319,6 +323,61 @@ def test_whoever_is_not_the_bridge_may_publish_and_not_read(
 
     assert heard["anybody"] == []
     assert wrong.returncode != 0
+
+
+@pytest.fixture
+def tls_broker(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """Mosquitto as in production: TLS, nobody without a password; yields port and certificate."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed, which makes the certificate")
+    home, port = tmp_path / "tls", free_port()
+    home.mkdir()
+    certificate, key, passwords = home / "cert.pem", home / "key.pem", home / "passwords"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    passwords.write_text("bridge:hidden\ndevice:known\n")
+    tools = f"/usr/sbin:{os.environ['PATH']}"
+    subprocess.run([shutil.which("mosquitto_passwd", path=tools) or "", "-U", passwords], check=True)
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    (home / "conf").write_text(
+        f"listener {port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\nallow_anonymous false\n"
+        f"password_file {passwords}\nuser {user}\nlog_dest stderr\n"
+    )
+    child = Child(
+        "Mosquitto", [shutil.which("mosquitto", path=tools) or "", "-c", str(home / "conf")], log_path=home / "log"
+    )
+    await_ready(child, port_ready(port), 10)
+    yield port, certificate
+    child.stop()
+
+
+def test_production_goes_through_tls_with_user_and_password(
+    tls_broker: tuple[int, Path], stack: LocalStack, bridge: Callable[..., Child], connection: psycopg.Connection
+) -> None:
+    port, certificate = tls_broker
+    device, site = f"edge-{uuid.uuid4().hex[:8]}", f"TJ-{uuid.uuid4().hex[:8]}"
+    connection.execute(
+        "INSERT INTO registry.devices (tenant_id, device_id, secret) VALUES ('default', %s, %s)", [device, SECRET]
+    )
+    bridge(
+        PLIMSOLL_MODE="production", MQTT_URL=f"mqtts://localhost:{port}", PLIMSOLL_MQTT_CA_FILE=str(certificate),
+        PLIMSOLL_MQTT_USERNAME="bridge", PLIMSOLL_MQTT_PASSWORD="hidden",
+    )  # fmt: skip
+    event = BUS_EVENT | {"bus_id": site, "device_id": device, "seq": 5}
+    del event["sig"]
+    line = ["mosquitto_pub", "-h", "localhost", "-p", str(port), "--cafile", str(certificate), "-q", "1",
+            "-t", "oms/v1/occupancy", "-u", "device", "-P", "known", "-m"]  # fmt: skip
+
+    stranger = json.dumps(BUS_EVENT | {"bus_id": site, "seq": 4})
+    subprocess.run([*line, stranger], check=True, timeout=10)
+    subprocess.run([*line, json.dumps(event | {"sig": sign(event, SECRET)})], check=True, timeout=10)
+
+    assert in_kafka(stack.bootstrap_servers, site, 1) == [5]
+    ((value, headers),) = dead_letters(stack, site, 1)
+    assert (value, headers["__connect.errors.class.name"]) == (stranger.encode(), "unregistered_device")
 
 
 def test_a_wrong_password_is_said_and_tried_again(

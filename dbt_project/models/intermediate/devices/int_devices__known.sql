@@ -1,3 +1,13 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        indexes=[{'columns': ['tenant_id', 'device_id'], 'unique': true}],
+        pre_hook="{{ empty_in_place() }}"
+    )
+}}
+
 -- Registered devices with their present site, and those that only their messages tell of.
 with assignments as (
     select * from {{ ref('stg_registry__devices') }}

@@ -38,64 +38,47 @@ followed as (
     window in_day as (partition by tenant_id, site_id, service_date order by hour)
 ),
 
-gaps as (
+-- Each observed hour gives its own row and one for every hour of the gap that follows it. One pass over one chain, so
+-- that a filter on service_date reaches the table's index.
+in_service as (
     select
-        tenant_id,
-        site_id,
-        gap_hour as hour,
-        service_date,
-        mean_occupancy
-        + (next_mean_occupancy - mean_occupancy)
-        * extract(epoch from gap_hour - hour)::double precision
-        / extract(epoch from next_hour - hour)::double precision as mean_occupancy,
-        capacity,
-        greatest(refreshed_at, next_refreshed_at) as refreshed_at
+        followed.*,
+        service_hour,
+        service_hour > hour as is_imputed,
+        coalesce(
+            mean_occupancy
+            + (next_mean_occupancy - mean_occupancy)
+            * extract(epoch from service_hour - hour)::double precision
+            / extract(epoch from next_hour - hour)::double precision,
+            mean_occupancy
+        ) as mean_in_service
     from followed
     cross join lateral generate_series(
-        hour + interval '1 hour', next_hour - interval '1 hour', interval '1 hour'
-    ) as gap_hour
+        hour, coalesce(next_hour - interval '1 hour', hour), interval '1 hour'
+    ) as service_hour
 )
 
 select
-    occupancy_hour_key,
+    case
+        when is_imputed then {{ surrogate_key(['tenant_id', 'site_id'], ['service_hour']) }}
+        else occupancy_hour_key
+    end as occupancy_hour_key,
     tenant_id,
     site_id,
-    hour,
+    service_hour as hour,
     service_date,
-    mean_occupancy,
-    max_occupancy::double precision as max_occupancy,
-    p95_occupancy::double precision as p95_occupancy,
-    boardings,
-    alightings,
+    mean_in_service as mean_occupancy,
+    case when is_imputed then mean_in_service else max_occupancy end as max_occupancy,
+    case when is_imputed then mean_in_service else p95_occupancy end as p95_occupancy,
+    case when not is_imputed then boardings end as boardings,
+    case when not is_imputed then alightings end as alightings,
     capacity,
-    minutes_above_threshold,
-    crowded_passenger_minutes,
-    samples,
-    coverage,
-    false as is_imputed,
-    first_landed_at,
-    last_landed_at,
-    refreshed_at
-from observed
-union all
-select
-    {{ surrogate_key(['tenant_id', 'site_id'], ['hour']) }} as occupancy_hour_key,
-    tenant_id,
-    site_id,
-    hour,
-    service_date,
-    mean_occupancy,
-    mean_occupancy as max_occupancy,
-    mean_occupancy as p95_occupancy,
-    null as boardings,
-    null as alightings,
-    capacity,
-    0 as minutes_above_threshold,
-    0 as crowded_passenger_minutes,
-    0 as samples,
-    0 as coverage,
-    true as is_imputed,
-    null as first_landed_at,
-    null as last_landed_at,
-    refreshed_at
-from gaps
+    case when is_imputed then 0 else minutes_above_threshold end as minutes_above_threshold,
+    case when is_imputed then 0 else crowded_passenger_minutes end as crowded_passenger_minutes,
+    case when is_imputed then 0 else samples end as samples,
+    case when is_imputed then 0 else coverage end as coverage,
+    is_imputed,
+    case when not is_imputed then first_landed_at end as first_landed_at,
+    case when not is_imputed then last_landed_at end as last_landed_at,
+    case when is_imputed then greatest(refreshed_at, next_refreshed_at) else refreshed_at end as refreshed_at
+from in_service

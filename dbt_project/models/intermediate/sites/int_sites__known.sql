@@ -1,3 +1,13 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        indexes=[{'columns': ['tenant_id', 'site_id'], 'unique': true}],
+        pre_hook="{{ empty_in_place() }}"
+    )
+}}
+
 -- Registered sites, and those that only their messages tell of.
 with registered as (
     select * from {{ ref('stg_registry__sites') }}

@@ -1,0 +1,76 @@
+"""Known events: closures give zeros, holidays their usual effect, and nothing counts before it was known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.events import Events
+from forecasting.model import train
+from forecasting.panel import PanelError
+
+TZ = "Asia/Jakarta"
+ORIGIN = pd.Timestamp("2026-03-15T17:00Z")
+
+
+def calendar(*rows):
+    return pd.DataFrame(rows, columns=["site_id", "start", "end", "kind", "name", "known_at"])
+
+
+@pytest.fixture(scope="module")
+def panel(weekly_panel):
+    return weekly_panel(sites=2)
+
+
+def test_a_closure_known_ahead_gives_zeros_on_its_days_only(panel):
+    events = calendar(["site-1", "2026-03-18", "2026-03-19", "closure", "works", "2026-03-01"])
+    out = train(panel, tz=TZ, calendar=events).predict(panel, origin=ORIGIN, horizon=168)
+    day = out["hour"].dt.tz_convert(TZ).dt.day
+    closed = (out["site_id"] == "site-1") & day.isin([18, 19])
+    assert (out.loc[closed, ["prediction", "p10", "p90"]] == 0).all(axis=None)
+    assert set(out.loc[closed, "method"]) == {"closed"}
+    assert "closed" not in set(out.loc[~closed, "method"])
+
+
+def test_a_closure_that_was_not_known_yet_changes_nothing(panel):
+    events = calendar(["*", "2026-03-18", "2026-03-19", "closure", "works", "2026-03-16"])
+    with_event = train(panel, tz=TZ, calendar=events).predict(panel, origin=ORIGIN, horizon=168)
+    without = train(panel, tz=TZ).predict(panel, origin=ORIGIN, horizon=168)
+    pd.testing.assert_frame_equal(with_event, without)
+
+
+def test_a_holiday_is_forecast_as_its_like_were(panel):
+    days = ["2026-01-21", "2026-02-05", "2026-02-17", "2026-03-03", "2026-03-18"]
+    events = calendar(*(["*", day, day, "holiday", "feast", None] for day in days))
+    local = panel["hour"].dt.tz_convert(TZ).dt.strftime("%Y-%m-%d")
+    quiet = panel.assign(value=np.where(local.isin(days), panel["value"] * 0.3, panel["value"]))
+    out = train(quiet, tz=TZ, calendar=events).predict(quiet, origin=ORIGIN, horizon=168)
+    total = out.groupby(out["hour"].dt.tz_convert(TZ).dt.day)["prediction"].sum()
+    assert total[18] < 0.6 * total[17]
+    blind = train(quiet, tz=TZ).predict(quiet, origin=ORIGIN, horizon=168)
+    unaware = blind.groupby(blind["hour"].dt.tz_convert(TZ).dt.day)["prediction"].sum()
+    assert unaware[18] > 0.8 * unaware[17]
+
+
+def test_days_without_time_are_whole_and_the_last_is_included():
+    entry = Events.from_frame(calendar(["*", "2026-03-18", "2026-03-19", "closure", "", None])).entries[0]
+    assert entry.end_h - entry.start_h == 48
+    timed = Events.from_frame(calendar(["*", "2026-03-18 08:00", "2026-03-18 12:00", "closure", "", None])).entries[0]
+    assert timed.end_h - timed.start_h == 4
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (["*", "2026-03-18", "2026-03-18", "fair", "", None], "column 'kind', row 1: 'fair' is none of holiday"),
+        (["*", "soon", "2026-03-18", "event", "", None], "column 'start', row 1: 'soon' is not a date"),
+        (["*", "2026-03-18", "2026-03-17", "event", "", None], "column 'end', row 1: 2026-03-17 is not after"),
+    ],
+)
+def test_an_entry_that_cannot_be_read_names_column_and_row(row, says):
+    with pytest.raises(PanelError, match=says):
+        Events.from_frame(calendar(row))
+
+
+def test_a_calendar_without_a_needed_column_says_which():
+    with pytest.raises(PanelError, match="calendar: column 'kind' is missing"):
+        Events.from_frame(pd.DataFrame({"site_id": ["*"], "start": ["2026-01-01"], "end": ["2026-01-01"]}))
