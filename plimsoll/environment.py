@@ -26,6 +26,8 @@ def client_environment(settings: Settings) -> dict[str, str]:
         "DBT_PROFILES_DIR": str(settings.dbt_project_dir),
         "DAGSTER_HOME": str(settings.dagster_home),
         "PLIMSOLL_HOME": str(settings.home),
+        # XGBoost's threads spin while they wait for each other; on a busy machine that costs most of the time.
+        "OMP_WAIT_POLICY": "passive",
     }
     if settings.kafka_bootstrap_servers:
         variables["KAFKA_BOOTSTRAP_SERVERS"] = settings.kafka_bootstrap_servers

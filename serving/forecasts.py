@@ -183,7 +183,7 @@ class Forecaster:
             p10=round(row["p10"], 2),
             p90=round(row["p90"], 2),
             baseline=None if row["baseline"] is None else round(row["baseline"], 2),
-            capacity=capacity,
+            capacity=None if capacity is None else round(capacity, 1),
             load_factor=ratio(row["predicted"], capacity),
             level=level,
             rider_level=self._levels.rider_of[level],  # type: ignore[arg-type]

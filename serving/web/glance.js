@@ -125,7 +125,7 @@ function hotspotCard(hotspot) {
 function recommendationCard(item) {
   const buttons = { proposed: ["accept", "dismiss"], accepted: ["execute", "dismiss"] }[item.state] ?? [];
   const avoided = item.expected_effect.crowded_minutes_avoided;
-  const effect = avoided === undefined ? "" : `Saves about ${Math.round(avoided)} crowded passenger-minutes. `;
+  const effect = !avoided ? "" : `Saves about ${Math.round(avoided)} crowded passenger-minutes. `;
   const label = { accept: "Accept", dismiss: "Dismiss", execute: "Done" };
   return element("li", { class: "card" },
     element("h3", {}, item.summary),

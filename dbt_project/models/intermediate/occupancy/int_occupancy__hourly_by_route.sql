@@ -60,6 +60,7 @@ needed_events as (
 ),
 {% endif %}
 
+-- Sites that report their load are taken at their word.
 head_counted as (
     select * from {{ 'needed_events' if is_incremental() else 'events' }} where not is_door_counted
 ),
@@ -92,8 +93,8 @@ loads as (
         time_zone,
         landed_at,
         occupancy::bigint as load,
-        in_count::bigint as boardings,
-        out_count::bigint as alightings,
+        case when coalesce(count_mode, 'delta') = 'delta' then in_count end::bigint as boardings,
+        case when coalesce(count_mode, 'delta') = 'delta' then out_count end::bigint as alightings,
         event_at + holds as holds_until
     from head_counted
     union all
