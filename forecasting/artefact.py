@@ -98,7 +98,7 @@ def _canonical(content: dict[str, Any]) -> bytes:
 
 
 def _described(residual: ResidualModel) -> dict[str, Any]:
-    return {"linear": residual.linear.to_json(), "share": residual.share.tolist()}
+    return {"linear": residual.linear.to_json()}
 
 
 def _trees(model: ForecastModel) -> dict[str, bytes]:
@@ -115,7 +115,7 @@ def _residual(described: dict[str, Any] | None, trees: dict[str, bytes]) -> Resi
 
     linear = LinearStage(np.asarray(described["linear"]))
     near, far = (_booster(trees[name]) for name in TREES)
-    return ResidualModel(linear, near, far, np.asarray(described["share"]))
+    return ResidualModel(linear, near, far)
 
 
 def _booster(trees: bytes) -> Any:

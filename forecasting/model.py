@@ -187,7 +187,7 @@ def _fit(rows: Rows, end_ns: int, seed: int) -> tuple[ResidualModel | None, Band
     prediction = np.maximum(after.profile + trial.apply(after.features) * after.scale, 0)
     bands, metrics = _calibrated(after, prediction)
     # More data carries a few more trees.
-    fitted = residual.fit(rows, seed, (int(near * 1.1) + 1, int(far * 1.1) + 1), trial.share)
+    fitted = residual.fit(rows, seed, (int(near * 1.1) + 1, int(far * 1.1) + 1))
     return fitted, bands, metrics | {"trees_near": near, "trees_far": far, "validation_rows": len(after)}
 
 

@@ -1,7 +1,7 @@
 """What the profile leaves: the linear stage and two gradient-boosted models, one for the next day, one for beyond.
 
-Within a day the trees learn what the linear stage leaves, beyond it what the profile leaves. How far to trust the trees
-against the linear stage, and how many of them, is decided on weeks that neither had seen.
+Within a day the trees learn what the linear stage leaves, beyond it what the profile leaves; the answer is a fixed mean
+of trees and linear stage. How many trees is decided on weeks that the model had not seen.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecasting.features import NAMES
-from forecasting.linear import HORIZON_EDGES, LinearStage, fit_linear, horizon_group
+from forecasting.linear import LinearStage, fit_linear
 from forecasting.panel import Floats
 from forecasting.training_rows import Rows
 
@@ -35,11 +35,11 @@ NEAR_DEPTH, FAR_DEPTH = 7, 6
 NEAR_H = 24
 # Rows beyond the border let each model see a little of the other's ground.
 OVERLAP_H = 8
-MAX_ROUNDS, PATIENCE = 200, 25
-# Shares of the linear stage to choose from, and the share to prefer where the validation weeks hardly tell.
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-PRIOR_SHARE = 0.25
-PRIOR_WORTH = 0.01
+MAX_ROUNDS, PATIENCE = 200, 40
+# Early stopping on four weeks is a noisy judge; fewer trees than this have never been best.
+MIN_ROUNDS = 40
+# The mean beat both parts on every panel at one horizon or another, and any choice of the share by validation.
+LINEAR_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -50,22 +50,14 @@ class ResidualModel:
         linear: linear stage.
         near: trees for horizons up to NEAR_H, on top of the linear stage.
         far: trees for longer horizons, on top of the profile.
-        share: [horizon group of `linear`], weight of the linear stage alone against the trees.
     """
 
     linear: LinearStage
     near: xgboost.Booster
     far: xgboost.Booster
-    share: Floats
 
     def apply(self, features: Floats) -> Floats:
         """What to add to the profile, in units of the site's scale, for rows of `features.NAMES`."""
-        linear, trees = self.parts(features)
-        share = self.share[horizon_group(features[:, 0])]
-        return share * linear + (1 - share) * trees
-
-    def parts(self, features: Floats) -> tuple[Floats, Floats]:
-        """The linear stage's answer and the trees' answer."""
         if features.shape[1] != len(NAMES):
             raise ValueError(f"{features.shape[1]} feature columns, the model was trained on {len(NAMES)}")
         linear = self.linear.apply(features)
@@ -75,7 +67,7 @@ class ResidualModel:
             trees[near] = linear[near] + self.near.inplace_predict(np.ascontiguousarray(features[near]))
         if not near.all():
             trees[~near] = self.far.inplace_predict(np.ascontiguousarray(features[~near]))
-        return linear, trees
+        return LINEAR_SHARE * linear + (1 - LINEAR_SHARE) * trees
 
     def contributions(self, features: Floats) -> Floats:
         """Each feature's share of one row's answer, in the order of `features.NAMES`, and last the constant rest."""
@@ -85,8 +77,7 @@ class ResidualModel:
         data = xgboost.DMatrix(features[:1], feature_names=list(NAMES))
         trees = (self.near if near else self.far).predict(data, pred_contribs=True)[0].astype(np.float64)
         linear = np.append(self.linear.contributions(features), 0.0)
-        share = float(self.share[horizon_group(features[:1, 0])[0]])
-        total: Floats = share * linear + (1 - share) * (trees + (linear if near else 0.0))
+        total: Floats = LINEAR_SHARE * linear + (1 - LINEAR_SHARE) * (trees + (linear if near else 0.0))
         return total
 
 
@@ -95,21 +86,18 @@ def target(rows: Rows) -> Floats:
     return (rows.actual - rows.profile) / rows.scale
 
 
-def fit(rows: Rows, seed: int, rounds: tuple[int, int], share: Floats) -> ResidualModel:
-    """Fit with known numbers of trees (near, far) and shares."""
+def fit(rows: Rows, seed: int, rounds: tuple[int, int]) -> ResidualModel:
+    """Fit with known numbers of trees (near, far)."""
     linear = fit_linear(rows.features, target(rows))
-    near, far = _boost(rows, linear, seed, rounds, None)
-    return ResidualModel(linear, near, far, share)
+    return ResidualModel(linear, *_boost(rows, linear, seed, rounds, None))
 
 
 def fit_validated(rows: Rows, validation: Rows, seed: int) -> tuple[ResidualModel, tuple[int, int]]:
-    """Fit, and choose numbers of trees and shares on the validation rows; also returns the numbers of trees."""
+    """Fit, and choose the numbers of trees (near, far), also returned, on the validation rows."""
     linear = fit_linear(rows.features, target(rows))
     near, far = _boost(rows, linear, seed, (MAX_ROUNDS, MAX_ROUNDS), validation)
-    rounds = (int(near.best_iteration) + 1, int(far.best_iteration) + 1)
-    undecided = np.full(len(HORIZON_EDGES), PRIOR_SHARE)
-    model = ResidualModel(linear, near[: rounds[0]], far[: rounds[1]], undecided)
-    return ResidualModel(linear, model.near, model.far, _shares(model, validation)), rounds
+    rounds = (max(int(near.best_iteration) + 1, MIN_ROUNDS), max(int(far.best_iteration) + 1, MIN_ROUNDS))
+    return ResidualModel(linear, near[: rounds[0]], far[: rounds[1]]), rounds
 
 
 def _boost(
@@ -158,19 +146,3 @@ def _matrix(
     return xgboost.QuantileDMatrix(
         rows.features, rest, ref=reference, max_bin=PARAMETERS["max_bin"], nthread=1, feature_names=list(NAMES)
     )
-
-
-def _shares(model: ResidualModel, validation: Rows) -> Floats:
-    """The share of the linear stage with the smallest absolute error in each horizon group."""
-    linear, trees = model.parts(validation.features)
-    wanted, group = target(validation), horizon_group(validation.features[:, 0])
-    shares = np.full(len(HORIZON_EDGES), PRIOR_SHARE)
-    for number in np.unique(group):
-        here = group == number
-        errors = [
-            float((np.abs(wanted - share * linear - (1 - share) * trees)[here] * validation.scale[here]).sum())
-            * (1 + PRIOR_WORTH * abs(share - PRIOR_SHARE))
-            for share in SHARES
-        ]
-        shares[number] = SHARES[int(np.argmin(errors))]
-    return shares

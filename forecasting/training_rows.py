@@ -108,7 +108,7 @@ def training_rows(panel: Panel, zones: list[Zone], max_horizon: int, rng: np.ran
     sites = len(panel.sites)
     days = max(panel.values.shape[1] / DAY_HOURS, 1)
     budget = min(MAX_ROWS, ROWS_PER_OBSERVATION * int(np.isfinite(panel.values).sum()))
-    count = int(np.clip(budget / (sites * ROWS_PER_SITE_AND_ORIGIN), min(6 * days, 240), min(6 * days, 2400)))
+    count = int(np.clip(budget / (sites * ROWS_PER_SITE_AND_ORIGIN), min(6 * days, 240), min(6 * days, 1200)))
     origins = sample_origins(panel, zones[0].grid.tz, count, rng)
     per_origin = int(min(budget / max(len(origins), 1), sites * max_horizon))
     parts: list[Rows] = []

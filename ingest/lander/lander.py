@@ -15,7 +15,7 @@ from ingest.lander.dead_letters import DeadLetters
 from ingest.lander.landing import Landing, Message, Reject, first_line, no_garbage_collection
 from ingest.lander.ledger import FencedError, Position, open_position
 from ingest.lander.progress import lag
-from ingest.lander.source import Identity, KafkaSource, Partition, PositionsLost
+from ingest.lander.source import KafkaSource, Partition, PositionsLost
 from plimsoll.contracts import Contract
 from plimsoll.errors import PlimsollError
 
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 10_000
 POLL_MS = 100
 MIN_BACKOFF_S, MAX_BACKOFF_S = 0.2, 5.0
-# How often the topics' ids are compared with those that the ledger knows.
-IDENTITY_EVERY_S = 1.0
+# How often the topics are looked at when nothing comes.
+LOOK_EVERY_S = 1.0
 MAX_LOGGED_REJECTS = 5
 
 
@@ -58,8 +58,9 @@ class Lander:
         self._must_write = False
         self._wait_s = MIN_BACKOFF_S
         self._source = KafkaSource(bootstrap_servers, contracts, name)
+        self._looked_at = 0.0
         try:
-            missing = sorted(set(contracts) - set(self._identify().topic_ids))
+            missing = sorted(set(contracts) - set(self._source.topic_ids()))
         except KafkaError as error:
             raise PlimsollError(f"Kafka at {bootstrap_servers} does not answer: {first_line(error)}") from error
         if missing:
@@ -128,7 +129,8 @@ class Lander:
             if not self._must_write:
                 self._trouble_is_over()
         messages = self._source.poll(MAX_BATCH, POLL_MS)
-        self._require_same_topics()
+        if messages or time.monotonic() - self._looked_at > LOOK_EVERY_S:
+            self._require_same_topics()
         if messages:
             self._land(messages)
             self._trouble_is_over()
@@ -161,38 +163,29 @@ class Lander:
         return {self._positions[partition]: end for partition, end in ends.items()}
 
     def _require_same_topics(self) -> None:
-        """Compare ids, now and then, after messages were fetched: an id never comes back, so they are of these topics.
+        """Compare ids after messages were fetched, which is exact: an id never comes back, so they are of these topics.
 
         A topic that was deleted and has not come back has no id: what was fetched before is still good.
 
         Raises:
             PositionsLost: a topic is another one than the ledger knows.
         """
-        if time.monotonic() - self._identified_at < IDENTITY_EVERY_S:
-            return
         known = {position.topic: position.topic_id for position in self._positions.values()}
-        for topic, topic_id in self._identify().topic_ids.items():
+        for topic, topic_id in self._source.topic_ids().items():
             if known.get(topic, topic_id) != topic_id:
                 raise PositionsLost(f"topic {topic} was created again")
-
-    def _identify(self) -> Identity:
-        identity = self._source.identity()
-        self._identified_at = time.monotonic()
-        return identity
+        self._looked_at = time.monotonic()
 
     def _open(self) -> None:
         """The partitions held now go on where the ledger says."""
         self._positions.clear()
-        identity = self._identify()
+        cluster_id, topic_ids = self._source.cluster_id(), self._source.topic_ids()
         held = self._source.assigned()
-        partitions = [(topic, number) for topic, number in held if topic in identity.topic_ids]
-        for topic in sorted({topic for topic, _ in held} - set(identity.topic_ids)):
+        for topic in sorted({topic for topic, _ in held} - set(topic_ids)):
             log.error("topic %s was deleted; its messages are landed again once it is created again", topic)
-        bounds = self._source.bounds(partitions)
-        for topic, number in partitions:
-            position = open_position(
-                self._connected(), topic, number, identity.cluster_id, identity.topic_ids[topic], *bounds[topic, number]
-            )
+        bounds = self._source.bounds(partition for partition in held if partition[0] in topic_ids)
+        for (topic, number), (first, end) in bounds.items():
+            position = open_position(self._connected(), topic, number, cluster_id, topic_ids[topic], first, end)
             self._positions[topic, number] = position
             self._source.seek((topic, number), position.next_offset)
         self._must_open = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,14 +21,6 @@ PARTITION_FETCH_BYTES = 4 * 1024 * 1024
 
 class PositionsLost(Exception):
     """The consumer's positions are not the ledger's (any more): open the partitions it holds and seek each."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which cluster, and which life of each topic: a topic that is created again gets another id."""
-
-    cluster_id: str
-    topic_ids: Mapping[str, str]
 
 
 class KafkaSource:
@@ -120,18 +111,22 @@ class KafkaSource:
         first, end = self._consumer.beginning_offsets(wanted), self._consumer.end_offsets(wanted)
         return {(p.topic, p.partition): (first[p], end[p]) for p in wanted}
 
-    def identity(self) -> Identity:
-        """The cluster's id and the id of each topic that exists.
+    def cluster_id(self) -> str:
+        """The cluster that answers.
 
         Raises:
             kafka.errors.KafkaError: the broker cannot be asked.
         """
-        cluster_id = self._admin.describe_cluster()["cluster_id"]
+        return str(self._admin.describe_cluster()["cluster_id"])
+
+    def topic_ids(self) -> dict[str, str]:
+        """Each topic that exists and its id, which is another one when the topic is created again.
+
+        Raises:
+            kafka.errors.KafkaError: the broker cannot be asked.
+        """
         described = self._admin.describe_topics(self._topics)
-        return Identity(
-            cluster_id,
-            {t["name"]: str(t["topic_id"]) for t in described if not t["error_code"] and t.get("topic_id")},
-        )
+        return {t["name"]: str(t["topic_id"]) for t in described if not t["error_code"] and t.get("topic_id")}
 
     def commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """Tell Kafka how far the ledger is, for lag monitors; a failure does no harm and is only logged."""

@@ -32,7 +32,7 @@ def test_every_part_of_the_platform_is_a_service() -> None:
     assert parts <= SERVICES.keys()
 
 
-@pytest.mark.parametrize("secret", ["POSTGRES_PASSWORD", "PLIMSOLL_API_KEYS"])
+@pytest.mark.parametrize("secret", ["POSTGRES_PASSWORD", "MQTT_PASSWORD", "PLIMSOLL_API_KEYS"])
 def test_secrets_are_required_and_have_no_default(secret: str) -> None:
     assert f"${{{secret}:?" in TEXT
     assert not re.search(rf"\$\{{{secret}(:-|\}})", TEXT)
