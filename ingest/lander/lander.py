@@ -48,6 +48,7 @@ class Lander:
     ) -> None:
         self.landed = Landed()
         self._database_url = database_url
+        self._contracts = contracts
         self._landing = Landing(contracts)
         self._dead_letters = DeadLetters(bootstrap_servers, contracts)
         self._stop = threading.Event()
@@ -59,6 +60,7 @@ class Lander:
         self._wait_s = MIN_BACKOFF_S
         self._source = KafkaSource(bootstrap_servers, contracts, name)
         self._looked_at = 0.0
+        self._gone: set[str] = set()
         try:
             missing = sorted(set(contracts) - set(self._source.topic_ids()))
         except KafkaError as error:
@@ -171,26 +173,32 @@ class Lander:
             PositionsLost: a topic is another one than the ledger knows.
         """
         known = {position.topic: position.topic_id for position in self._positions.values()}
-        for topic, topic_id in self._source.topic_ids().items():
+        for topic, topic_id in self._topic_ids().items():
             if known.get(topic, topic_id) != topic_id:
                 raise PositionsLost(f"topic {topic} was created again")
         self._looked_at = time.monotonic()
 
+    def _topic_ids(self) -> dict[str, str]:
+        """The topics' ids; a topic that is gone is reported once."""
+        topic_ids = self._source.topic_ids()
+        gone = set(self._contracts) - set(topic_ids)
+        for topic in sorted(gone - self._gone):
+            log.error("topic %s was deleted: nothing of it can land until it is created again", topic)
+        self._gone = gone
+        return topic_ids
+
     def _open(self) -> None:
         """The partitions held now go on where the ledger says."""
         self._positions.clear()
-        cluster_id, topic_ids = self._source.cluster_id(), self._source.topic_ids()
-        held = self._source.assigned()
-        for topic in sorted({topic for topic, _ in held} - set(topic_ids)):
-            log.error("topic %s was deleted; its messages are landed again once it is created again", topic)
-        bounds = self._source.bounds(partition for partition in held if partition[0] in topic_ids)
+        cluster_id, topic_ids = self._source.cluster_id(), self._topic_ids()
+        bounds = self._source.bounds(p for p in self._source.assigned() if p[0] in topic_ids)
         for (topic, number), (first, end) in bounds.items():
             position = open_position(self._connected(), topic, number, cluster_id, topic_ids[topic], first, end)
             self._positions[topic, number] = position
             self._source.seek((topic, number), position.next_offset)
         self._must_open = False
         where = ", ".join(f"{t}[{n}]@{p.next_offset}" for (t, n), p in self._positions.items())
-        log.info("landing %s", where or "nothing: other landers hold every partition")
+        log.info("landing %s", where or "nothing: no partition is left for this lander")
 
     def _wait_out(self, error: psycopg.Error | KafkaError) -> None:
         """Give up the batch in hand and wait, longer each time, until the trouble is over.

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.integration
 
 # What a lander may take at its peak: 80 MB of program, a batch of rows, what the Kafka client has fetched, what the
 # dead letters' producer has in flight.
-MAX_RSS_MB = 320
+MAX_RSS_MB = 400
 OCCUPANCY = PROJECT_DIR / "data" / "contracts" / "occupancy.events.yaml"
 
 
@@ -150,8 +150,6 @@ def postgres() -> Iterator[LocalPostgres]:
 
 @pytest.fixture
 def ground(stack: LocalStack, postgres: LocalPostgres, tmp_path: Path) -> Iterator[Ground]:
-    if not postgres.is_running():  # a test that failed left it stopped
-        postgres.start()
     name = f"faults_{uuid.uuid4().hex[:8]}"
     topic = name.replace("_", ".")
     contracts_dir = tmp_path / "contracts"
@@ -173,6 +171,8 @@ def ground(stack: LocalStack, postgres: LocalPostgres, tmp_path: Path) -> Iterat
     admin_client = KafkaAdminClient(bootstrap_servers=stack.bootstrap_servers)
     admin_client.delete_topics([topic, f"{topic}.dlq"])
     admin_client.close()
+    with psycopg.connect(postgres.start(), autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def test_postgres_may_stop_and_start_while_events_land(ground: Ground) -> None:
@@ -214,28 +214,25 @@ def test_connections_cut_in_the_middle_of_copy_lose_and_repeat_nothing(ground: G
     assert "terminating connection" in ground.said()
 
 
-@pytest.mark.parametrize(
-    "obstacle",
-    [
-        "ALTER TABLE raw.occupancy_events ADD CONSTRAINT fault CHECK (event_id NOT IN ('777', '4000'))",
+def test_rows_that_only_the_database_refuses_are_rejected_and_the_rest_lands(ground: Ground) -> None:
+    ground.execute(
         """
+        ALTER TABLE raw.occupancy_events ADD CONSTRAINT fault CHECK (event_id <> '777');
         CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS
-        $$BEGIN IF new.event_id IN ('777', '4000') THEN RAISE EXCEPTION 'not this one'; END IF; RETURN new; END$$;
+        $$BEGIN IF new.event_id = '4000' THEN RAISE EXCEPTION 'not this one'; END IF; RETURN new; END$$;
         CREATE TRIGGER fault BEFORE INSERT ON raw.occupancy_events FOR EACH ROW EXECUTE FUNCTION fault()
-        """,
-    ],
-    ids=["check", "trigger"],
-)
-def test_rows_that_only_the_database_refuses_are_rejected_and_the_rest_lands(ground: Ground, obstacle: str) -> None:
-    ground.execute(obstacle)
+        """
+    )
     ground.produce(events(0, 5_000))
     ground.start_lander()
     ground.await_landed(5_000)
 
     rows = ground.query("SELECT count(*), count(DISTINCT event_id) FROM raw.occupancy_events")
-    rejects = ground.query("SELECT stage, reason_code, value FROM ingest.rejected_messages")
+    rejects = ground.query("SELECT stage, reason_code, reason ~ 'not this one', value FROM ingest.rejected_messages")
     assert rows == [(4_998, 4_998)]
-    assert sorted(rejects) == sorted(("write", "refused_by_database", event(number)[1]) for number in (777, 4_000))
+    assert sorted(rejects) == [
+        ("write", "refused_by_database", number == 4_000, event(number)[1]) for number in (777, 4_000)
+    ]
 
 
 def test_a_full_disk_is_waited_out_and_rejects_nothing(ground: Ground) -> None:
@@ -301,11 +298,13 @@ def test_a_million_events_land_once_while_landers_are_killed_at_random(ground: G
     land_while_one_is_killed(ground, 1_000_000, kills=60, step=14_000, keys=1_000)
 
 
-def create_again(ground: Ground) -> None:
+def create_again(ground: Ground, await_log: Callable[[str], None] | None) -> None:
     admin = KafkaAdminClient(bootstrap_servers=ground.bootstrap_servers)
     admin.delete_topics([ground.topic])
     await_that(lambda: ground.topic not in admin.list_topics(), "the topic to go", 20, ground.log)
     admin.close()
+    if await_log:
+        await_log(f"ERROR .*topic {re.escape(ground.topic)} was deleted")
     create_topics(ground.bootstrap_servers, load_contracts(ground.contracts_dir).values())
 
 
@@ -320,7 +319,7 @@ def test_a_topic_deleted_and_created_again_is_noticed_and_lands_from_its_start(
 
     if not is_watching:
         lander.send_signal(signal.SIGSTOP)
-    create_again(ground)
+    create_again(ground, ground.await_log if is_watching else None)
     ground.produce(events(3_000, 10_000))
     lander.send_signal(signal.SIGCONT)
     ground.await_log("was created again")
@@ -329,6 +328,7 @@ def test_a_topic_deleted_and_created_again_is_noticed_and_lands_from_its_start(
     ground.assert_each_event_once(10_000)
     assert ground.landed() == 7_000
     assert lander.poll() is None
+    assert len(ground.said().splitlines()) < 40, "it says what is wrong, not that it is still wrong"
 
 
 def test_a_producer_faster_than_the_database_does_not_fill_the_landers_memory(ground: Ground) -> None:

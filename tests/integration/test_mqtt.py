@@ -106,7 +106,8 @@ def in_kafka(bootstrap_servers: str, site: str, wanted: int) -> list[int]:
 
     def enough() -> bool:
         for records in consumer.poll(timeout_ms=100).values():
-            found.extend(event["seq"] for r in records if (event := json.loads(r.value))["site_id"] == site)
+            # The topic is shared with tests that send worse than this one.
+            found.extend(json.loads(r.value)["seq"] for r in records if r.value and site.encode() in r.value)
         return len(set(found)) >= wanted
 
     try:

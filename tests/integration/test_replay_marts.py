@@ -81,10 +81,10 @@ def marts(stack, database_url: str, datasets: Path, tmp_path_factory: pytest.Tem
     return database_url
 
 
-def mart(database_url: str, sites: str) -> pd.DataFrame:
+def mart(database_url: str, sites: list[str]) -> pd.DataFrame:
     query = """
         SELECT site_id, hour, mean_occupancy, max_occupancy, samples, coverage FROM marts.fct_occupancy_hourly
-        WHERE site_id LIKE %s AND NOT is_imputed
+        WHERE site_id = ANY(%s) AND NOT is_imputed
     """
     with psycopg.connect(database_url, options="-c timezone=UTC") as connection:
         rows = connection.execute(query, [sites]).fetchall()
@@ -107,7 +107,7 @@ def test_the_car_parks_hours_equal_pandas(marts: str, datasets: Path) -> None:
         pd.DataFrame({"site_id": frame["SystemCodeNumber"], "at": at, "occupancy": frame["Occupancy"]}), 3600
     )
 
-    assert_equal(mart(marts, "%").drop("gym-campus", level="site_id"), wanted)
+    assert_equal(mart(marts, sorted(set(frame["SystemCodeNumber"]))), wanted)
 
 
 def test_the_gyms_hours_equal_pandas(marts: str, datasets: Path) -> None:
@@ -115,4 +115,4 @@ def test_the_gyms_hours_equal_pandas(marts: str, datasets: Path) -> None:
     at = pd.to_datetime(frame["date"], utc=True, format="ISO8601").dt.tz_localize(None)
     wanted = hourly(pd.DataFrame({"site_id": "gym-campus", "at": at, "occupancy": frame["number_people"]}), 1200)
 
-    assert_equal(mart(marts, "gym-campus"), wanted)
+    assert_equal(mart(marts, ["gym-campus"]), wanted)
