@@ -16,7 +16,7 @@ from rich.table import Table
 
 from forecasting import backtest
 
-PROTOCOLS = {"24": (24, 24), "168": (168, 168), "6": (6, 5)}
+PROTOCOLS = {"6": (6, 5), "24": (24, 24), "168": (168, 168)}
 MAX_SHORT_ORIGINS = 120
 
 

@@ -25,6 +25,8 @@ CHAMPION = "champion"
 METHODS = (CHAMPION, *baselines.NAMES)
 REFIT_EVERY_H = 168
 MIN_HISTORY_H = 168
+# Even a model for the next hour learns from two days ahead: more rows, and the same model as in operation.
+MIN_TRAINED_H = 48
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ def run(
     parts = []
     for number, origin in enumerate(starts):
         if model is None or origin - trained_at >= REFIT_EVERY_H * HOUR_NS:
-            model = train_panel(_before(data, origin), zone_names, dict(groups or {}), events, seed, horizon)
+            model = train_panel(
+                _before(data, origin), zone_names, dict(groups or {}), events, seed, max(horizon, MIN_TRAINED_H)
+            )
             trained_at = origin
             laid_out = model.zones(data)
         for zone in laid_out:

@@ -15,14 +15,13 @@ from forecasting.intervals import Bands, calibrate, spread_unit
 from forecasting.metrics import coverage, wape
 from forecasting.panel import HOUR_NS, Floats, Ints, Panel, PanelError, build_panel, zones
 from forecasting.residual import ResidualModel
-from forecasting.training_rows import Rows, Zone, build_zones, training_rows
+from forecasting.training_rows import VALIDATION_DAYS, Rows, Zone, build_zones, training_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BASELINE = "four_week_mean"
 DAY_NS = 24 * HOUR_NS
-VALIDATION_DAYS = 28
 # Scoring needs the profile's look-back and a year and a month for last year's deviations, no more.
 SCORING_WEEKS = 80
 # Below this many training rows the profile alone forecasts.

@@ -35,7 +35,7 @@ NEAR_DEPTH, FAR_DEPTH = 7, 6
 NEAR_H = 24
 # Rows beyond the border let each model see a little of the other's ground.
 OVERLAP_H = 8
-MAX_ROUNDS, PATIENCE = 200, 40
+MAX_ROUNDS, PATIENCE = 300, 40
 # Early stopping on four weeks is a noisy judge; fewer trees than this have never been best.
 MIN_ROUNDS = 40
 # The mean beat both parts on every panel at one horizon or another, and any choice of the share by validation.

@@ -22,6 +22,7 @@ MAX_ROWS = 300_000
 # More rows than this for each observation only repeat what is known.
 ROWS_PER_OBSERVATION = 10
 ROWS_PER_SITE_AND_ORIGIN = 60
+VALIDATION_DAYS, VALIDATION_ORIGINS = 28, 112
 WARM_UP_DAYS = 14
 SHORT_WARM_UP_DAYS = 7
 
@@ -81,7 +82,7 @@ class Rows:
 
 
 def sample_origins(panel: Panel, tz: str, count: int, rng: np.random.Generator) -> Ints:
-    """Past instants to learn from, ascending, unique: evenly spread, half at local midnight, half at any hour."""
+    """Past instants to learn from, ascending, unique: evenly spread and newest, half of them at local midnight."""
     start = panel.first_hour_ns
     span_days = (panel.end_ns - start) / (HOUR_NS * DAY_HOURS)
     warm_up = WARM_UP_DAYS if span_days >= 3 * WARM_UP_DAYS else SHORT_WARM_UP_DAYS
@@ -90,8 +91,11 @@ def sample_origins(panel: Panel, tz: str, count: int, rng: np.random.Generator) 
         return np.empty(0, dtype=np.int64)
     edges = np.linspace(first, last, count + 1)
     drawn = edges[:-1] + rng.random(count) * np.diff(edges)
+    # The newest weeks once more: they are the validation window, however long the history, and the nearest to tomorrow.
+    recent = last - min(VALIDATION_DAYS * DAY_HOURS * HOUR_NS, (last - first) // 4)
+    drawn = np.concatenate([drawn, recent + rng.random(min(count // 4, VALIDATION_ORIGINS)) * (last - recent)])
     hours = (drawn.astype(np.int64) - start) // HOUR_NS * HOUR_NS + start
-    for at in range(0, count, 2):
+    for at in range(0, len(hours), 2):
         hours[at] = max(local_midnight_ns(int(hours[at]), tz), first)
     return np.unique(hours)
 
@@ -108,7 +112,9 @@ def training_rows(panel: Panel, zones: list[Zone], max_horizon: int, rng: np.ran
     sites = len(panel.sites)
     days = max(panel.values.shape[1] / DAY_HOURS, 1)
     budget = min(MAX_ROWS, ROWS_PER_OBSERVATION * int(np.isfinite(panel.values).sum()))
-    count = int(np.clip(budget / (sites * ROWS_PER_SITE_AND_ORIGIN), min(6 * days, 240), min(6 * days, 1200)))
+    count = int(
+        np.clip(budget / (sites * min(ROWS_PER_SITE_AND_ORIGIN, max_horizon)), min(6 * days, 240), min(6 * days, 2000))
+    )
     origins = sample_origins(panel, zones[0].grid.tz, count, rng)
     per_origin = int(min(budget / max(len(origins), 1), sites * max_horizon))
     parts: list[Rows] = []
