@@ -13,7 +13,7 @@ from forecasting.panel import Floats
 
 MIN_WEEKS = 4
 # Far outside: eight robust standard deviations of the weeks before, and at least doubled or halved. With five and a
-# third the rule cost up to 5 % of WAPE on car parks whose ordinary weeks swing.
+# third the rule cost 4 to 6 % of WAPE on car parks whose ordinary weeks swing.
 DEVIATIONS, MIN_LOG_RATIO = 8.0, 0.7
 MAD_TO_SIGMA = 1.4826
 # A week of zeros counts as a fiftieth of the usual, so that its logarithm exists.

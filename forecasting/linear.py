@@ -1,7 +1,7 @@
 """The linear stage: least absolute deviations on the deviation features, apart for each horizon group.
 
 Close to the origin the rest is nearly linear in what the last hours showed, which trees reproduce only in steps; on
-public panels this stage alone beat the trees by a tenth at one to six hours ahead, and lost to them beyond a day.
+public panels this stage alone beat the trees by 8 % of WAPE at one to six hours ahead, and lost to them beyond a day.
 """
 
 from __future__ import annotations
