@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str | None = Field(
         default=None, validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS", "PLIMSOLL_KAFKA_BOOTSTRAP_SERVERS")
     )
+    # All landers of one database; a second installation on the same broker needs a group (and topics) of its own.
+    kafka_group: str = "plimsoll-lander"
     kafka_home: Path | None = Field(default=None, validation_alias=AliasChoices("KAFKA_HOME", "PLIMSOLL_KAFKA_HOME"))
 
     mqtt_url: str | None = Field(default=None, validation_alias=AliasChoices("MQTT_URL", "PLIMSOLL_MQTT_URL"))

@@ -74,6 +74,7 @@ def platform_env(stack: LocalStack, database_url: str, tmp_path: Path) -> dict[s
         **os.environ,
         "DATABASE_URL": database_url,
         "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
+        "PLIMSOLL_KAFKA_GROUP": str(conninfo_to_dict(database_url)["dbname"]),
         "PLIMSOLL_HOME": str(tmp_path / "home"),
     }
 

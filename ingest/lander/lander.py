@@ -44,7 +44,12 @@ class Lander:
     """
 
     def __init__(
-        self, database_url: str, bootstrap_servers: str, contracts: Mapping[str, Contract], name: str | None = None
+        self,
+        database_url: str,
+        bootstrap_servers: str,
+        contracts: Mapping[str, Contract],
+        group: str,
+        name: str | None = None,
     ) -> None:
         self.landed = Landed()
         self._database_url = database_url
@@ -58,7 +63,7 @@ class Lander:
         self._trouble_since: float | None = None
         self._must_write = False
         self._wait_s = MIN_BACKOFF_S
-        self._source = KafkaSource(bootstrap_servers, contracts, name)
+        self._source = KafkaSource(bootstrap_servers, contracts, group, name)
         self._looked_at = 0.0
         self._gone: set[str] = set()
         try:

@@ -13,7 +13,6 @@ from plimsoll.errors import PlimsollError
 log = logging.getLogger(__name__)
 Partition = tuple[str, int]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-GROUP_ID = "plimsoll-lander"
 # What the client may keep beside the batch in hand; with one batch this bounds the lander's memory.
 FETCH_BYTES = 16 * 1024 * 1024
 PARTITION_FETCH_BYTES = 4 * 1024 * 1024
@@ -29,11 +28,12 @@ class KafkaSource:
     Args:
         bootstrap_servers: `host:port[,host:port]`.
         topics: what to subscribe to; they exist.
+        group: the consumer group of all landers that share one ledger.
         name: a name for this member of the group; a lander that comes back under its name takes its partitions back
             at once, an unnamed one only when the group has given up its predecessor (6 s).
     """
 
-    def __init__(self, bootstrap_servers: str, topics: Iterable[str], name: str | None = None) -> None:
+    def __init__(self, bootstrap_servers: str, topics: Iterable[str], group: str, name: str | None = None) -> None:
         from kafka import ConsumerRebalanceListener, KafkaConsumer
         from kafka.admin import KafkaAdminClient
         from kafka.errors import KafkaError
@@ -42,8 +42,14 @@ class KafkaSource:
         self._positions_lost = False
 
         class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-            def on_partitions_revoked(self, revoked: Any) -> None:
-                """Nothing is in flight while the consumer polls: batches are written between polls."""
+            def on_partitions_revoked(_, revoked: Any) -> None:
+                """A rejoin begins; nothing is in flight, because batches are written between polls.
+
+                kafka-python 3.0 forgets a rejoin that it began because a topic changed when the poll times out before
+                the group has answered: the lander would hold nothing for ever. A requested rejoin is remembered until
+                it is complete (the same fault in Kafka's own client was KAFKA-9815).
+                """
+                self._consumer._coordinator.request_rejoin()
 
             def on_partitions_assigned(_, assigned: Any) -> None:
                 # This is the client's IO thread, which must not block: `poll` tells the lander.
@@ -54,7 +60,7 @@ class KafkaSource:
             self._consumer = KafkaConsumer(
                 bootstrap_servers=bootstrap_servers,
                 client_id="plimsoll-lander",
-                group_id=GROUP_ID,
+                group_id=group,
                 group_instance_id=name,
                 enable_auto_commit=False,
                 auto_offset_reset="none",  # never jump: what is out of range is a matter for the ledger
@@ -67,6 +73,9 @@ class KafkaSource:
             )
         except KafkaError as error:
             raise PlimsollError(f"Kafka at {bootstrap_servers} cannot be reached: {error}") from error
+        for topic in self._topics:
+            # A member that leads its first join without knowing the topics would share out nothing at first.
+            self._consumer.partitions_for_topic(topic)
         self._consumer.subscribe(topics=self._topics, listener=Listener())
 
     def poll(self, max_messages: int, timeout_ms: int) -> list[Message]:

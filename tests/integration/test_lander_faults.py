@@ -59,6 +59,7 @@ class Ground:
             **os.environ,
             "DATABASE_URL": self.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "PLIMSOLL_KAFKA_GROUP": self.topic,
             "PLIMSOLL_CONTRACTS_DIR": str(self.contracts_dir),
             "PLIMSOLL_HOME": str(self.contracts_dir.parent),
         }

@@ -1,0 +1,55 @@
+"""The lander's source on a real broker: what it holds follows the topics, however short its polls are."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
+
+from ingest.lander.source import KafkaSource, Partition, PositionsLost
+from plimsoll.stack.local import LocalStack
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def admin(stack: LocalStack) -> Iterator[KafkaAdminClient]:
+    client = KafkaAdminClient(bootstrap_servers=stack.bootstrap_servers)
+    yield client
+    client.close()
+
+
+def held_after_an_assignment(source: KafkaSource, timeout_ms: int) -> list[Partition]:
+    """What the source holds after its next assignment, the positions set as a lander sets them."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            source.poll(100, timeout_ms)
+        except PositionsLost:
+            held = source.assigned()
+            for partition in held:
+                source.seek(partition, 0)
+            return held
+    pytest.fail("nothing was assigned for 30 s")
+
+
+def test_partitions_added_to_a_topic_are_taken_up_although_every_poll_times_out(
+    stack: LocalStack, admin: KafkaAdminClient
+) -> None:
+    """A poll of 1 ms always ends before the group has answered, which is when a rejoin can be forgotten."""
+    topic = f"grows.{uuid.uuid4().hex[:8]}"
+    admin.create_topics([NewTopic(topic, 1, 1)])
+    source = KafkaSource(stack.bootstrap_servers, [topic], group=topic)
+    try:
+        before = held_after_an_assignment(source, timeout_ms=1)
+        admin.create_partitions({topic: NewPartitions(3)})
+        after = held_after_an_assignment(source, timeout_ms=1)
+    finally:
+        source.close()
+        admin.delete_topics([topic])
+
+    assert before == [(topic, 0)]
+    assert after == [(topic, 0), (topic, 1), (topic, 2)]
