@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, AssetSpec
-from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
+from dagster import AssetCheckSpec, AssetExecutionContext, AssetKey, AssetsDefinition, AssetSpec
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
 from orchestration.dbt import building
 from orchestration.keys import PLATFORM_TEAM, topic_key
@@ -17,6 +17,18 @@ from orchestration.resources import Platform
 from plimsoll.contracts import Contract
 
 _SOURCE_GROUP = "ingest"
+
+
+# What a generic test asserts, in words, from its arguments: the names that dbt gives to tests say it only to machines.
+_ASSERTED = {
+    "not_null": "{column_name} is never empty",
+    "unique": "{column_name} never repeats",
+    "unique_together": "No two rows share {columns}",
+    "accepted_values": "{column_name} is one of {values}",
+    "accepted_range": "{column_name} is {bounds}",
+    "expression_holds": "{expression} holds in every row",
+}
+_BOUNDS = {"min_value": "at least", "max_value": "at most"}
 
 
 # What reads predictions or hotspots comes after them in the graph, and is grouped with them.
@@ -49,6 +61,30 @@ class PlimsollTranslator(DagsterDbtTranslator):
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str]:
         """The owner that the model names, else the platform's team."""
         return super().get_owners(dbt_resource_props) or [PLATFORM_TEAM]
+
+    def get_asset_check_spec(
+        self, asset_spec: AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> AssetCheckSpec | None:
+        """The check of a dbt test, with what it asserts in words."""
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        return spec and spec._replace(description=check_description(manifest["nodes"][unique_id]))
+
+
+def check_description(test: Mapping[str, Any]) -> str:
+    """What a dbt test asserts, and of which rows; a test that describes itself is taken at its word."""
+    generic = test.get("test_metadata") or {}
+    asserted = _ASSERTED.get(generic.get("name", ""))
+    if test.get("description") or asserted is None:
+        return str(test.get("description") or test["name"])
+    bounds = [f"{words} {generic['kwargs'][name]}" for name, words in _BOUNDS.items() if name in generic["kwargs"]]
+    words = {name: _listed(value) for name, value in generic["kwargs"].items()}
+    sentence = asserted.format(**words, bounds=" and ".join(bounds))
+    rows = test["config"].get("where")
+    return f"{sentence}, in rows where {rows}." if rows else f"{sentence}."
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _folder(dbt_resource_props: Mapping[str, Any]) -> str:

@@ -104,3 +104,12 @@ def test_every_data_test_of_dbt_is_an_asset_check(graph: AssetGraph, offline_set
     checks = {key.name for key in graph.asset_check_keys}
 
     assert on_models <= checks
+
+
+def test_every_check_says_in_words_what_it_asserts(graph: AssetGraph) -> None:
+    described = {key.name: graph.get_check_spec(key).description or "" for key in graph.asset_check_keys}
+
+    # Contracts' rules and dbt's tests alike; a bare name would say it only to machines.
+    assert [name for name, words in described.items() if " " not in words] == []
+    range_check = described["accepted_range_fct_occupancy_hourly_coverage__1__0"]
+    assert range_check.startswith("coverage is at least 0 and at most 1, in rows where refreshed_at")
