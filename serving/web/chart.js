@@ -2,7 +2,7 @@
 
 const WIDTH = 520, HEIGHT = 200, LEFT = 34, RIGHT = 8, TOP = 10, BOTTOM = 24;
 
-function shape(name, attributes, text) {
+export function shape(name, attributes, text) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   if (text !== undefined) made.textContent = text;

@@ -2,6 +2,7 @@
 
 import { ask, element, tell } from "/static/client.js";
 import { chart } from "/static/chart.js";
+import { map } from "/static/map.js";
 
 const EVERY_MS = 5000, EVERY_MS_IF_MANY = 15000, MANY = 1000, ROWS = 25, MORE_ROWS = 100, FORECAST_EVERY_MS = 60000;
 const at = (id) => document.getElementById(id);
@@ -52,6 +53,8 @@ function showSites() {
     && (!wanted || `${site.name} ${site.site_id} ${site.route_id ?? ""}`.toLowerCase().includes(wanted)));
   found.sort((a, b) => (order === "load" ? (b.load_factor ?? -1) - (a.load_factor ?? -1) : 0)
     || a.name.localeCompare(b.name, undefined, { numeric: true }));
+  state.chosen ??= found.find((site) => !site.is_stale)?.site_id ?? null;
+  at("map").replaceChildren(...[map(found, (site) => style(site).colour, state.chosen, choose)].filter(Boolean));
   const focused = document.activeElement?.dataset?.site;
   at("site-list").replaceChildren(...found.slice(0, state.rows).map(siteRow));
   if (focused) at("site-list").querySelector(`[data-site="${CSS.escape(focused)}"]`)?.focus();
@@ -107,10 +110,19 @@ async function readForecast() {
   }
 }
 
+// Times are told on the clock of the place they are about: its own, or for a route the one that most sites keep.
+function zoneOf(siteId) {
+  const zones = state.sites.map((site) => site.time_zone);
+  const count = (zone) => zones.filter((other) => other === zone).length;
+  return state.sites.find((site) => site.site_id === siteId)?.time_zone
+    ?? [...new Set(zones)].reduce((most, zone) => (count(zone) > count(most) ? zone : most), zones[0]);
+}
+
 function hotspotCard(hotspot) {
+  const clock = { weekday: "short", hour: "2-digit", minute: "2-digit", hour12: false, timeZone: zoneOf(hotspot.entity_id), timeZoneName: "short" };
   const when = hotspot.source === "forecast"
-    ? `expected ${new Date(hotspot.window_from).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" })}`
-    : `since ${new Date(hotspot.started_at ?? hotspot.first_seen_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`;
+    ? `expected ${new Date(hotspot.window_from).toLocaleString([], clock)}`
+    : `since ${new Date(hotspot.started_at ?? hotspot.first_seen_at).toLocaleString([], clock)}`;
   return element("li", { class: "card" },
     element("h3", {}, hotspot.name, " ", element("span", { class: "tag" }, hotspot.severity)),
     element("p", {}, `${percent(hotspot.load_factor)} full, peak ${percent(hotspot.peak_load_factor)}, ${when}`),
@@ -191,8 +203,8 @@ async function look() {
   if (!document.hidden) {
     try {
       if (state.levels === null) await readLevels();
-      await Promise.all([readSites(), readActions(), readHealth()]);
-      await readForecast();
+      await readSites();
+      await Promise.all([readActions(), readHealth(), readForecast()]);
     } catch (error) {
       at("health").textContent = `not up to date: ${error.message}`;
     }
