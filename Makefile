@@ -74,4 +74,4 @@ lock: ## Resolve the dependencies again into the hashed locks (needs uv)
 	uv pip compile --universal --no-strip-extras --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  pyproject.toml -o requirements.lock
 	uv pip compile --universal --no-strip-extras --generate-hashes --no-header --no-annotate --python-version 3.11 \
-	  pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	  pyproject.toml --extra fast --group dev -c requirements.lock -o requirements-dev.lock
