@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from psycopg import sql
 from psycopg.types.json import set_json_dumps
 
 from ingest.lander.ledger import Position, advance
-from ingest.lander.live import LiveTable
+from ingest.lander.live import LiveTable, States
 from plimsoll.contracts import Contract, Decoder, InvalidEvent
 from plimsoll.contracts.ddl import LANDING_COLUMNS, day_partition
 
@@ -28,8 +29,7 @@ DAYS_AHEAD = 3
 _ROW_FAULTS = frozenset({"22", "23", "54", "P0"})
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A message as the broker keeps it; `broker_at` is UTC."""
 
     topic: str
@@ -58,12 +58,14 @@ class Batch:
         rejects: refused messages.
         bytes_read: size of the messages' values by topic.
         newest: newest event time by topic.
+        states: what the rows say of live state, by topic.
     """
 
     rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
     bytes_read: dict[str, int] = field(default_factory=dict)
     newest: dict[str, datetime] = field(default_factory=dict)
+    states: dict[str, States] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -97,27 +99,35 @@ class Landing:
 
     def decode(self, messages: Iterable[Message]) -> Batch:
         """Decode and check messages of any topics; what is refused becomes a reject, the rest rows."""
-        batch = Batch()
-        for live in self._live.values():
-            live.forget()
+        by_topic: dict[str, list[Message]] = {}
         for message in messages:
-            topic = message.topic
-            batch.bytes_read[topic] = batch.bytes_read.get(topic, 0) + len(message.value or b"")
-            decoder = self._decoders[topic]
+            by_topic.setdefault(message.topic, []).append(message)
+        batch = Batch()
+        for topic, of_topic in by_topic.items():
+            self._decode_topic(batch, topic, of_topic)
+        return batch
+
+    def _decode_topic(self, batch: Batch, topic: str, messages: Sequence[Message]) -> None:
+        """The loop that costs most of the lander's time: a microsecond here is a tenth of its rate."""
+        decoder, astuple = self._decoders[topic], msgspec.structs.astuple
+        decode = decoder.decode
+        rows, events, received = [], [], []
+        for message in messages:
+            received_at = message.broker_at
             try:
-                event = decoder.decode(message.value, message.broker_at)
+                values, extra = decode(message.value, received_at)
             except InvalidEvent as error:
                 batch.rejects.append(Reject(message, "decode", _without_frames(error)))
                 continue
-            row = (*msgspec.structs.astuple(event.values), event.extra, topic, message.partition, message.offset,
-                   message.broker_at)  # fmt: skip
-            batch.rows.setdefault(topic, []).append(row)
-            at = getattr(event.values, decoder.contract.event_time)
-            if topic not in batch.newest or at > batch.newest[topic]:
-                batch.newest[topic] = at
-            if topic in self._live:
-                self._live[topic].add(event.values, message.broker_at)
-        return batch
+            rows.append(astuple(values) + (extra, topic, message.partition, message.offset, received_at))  # noqa: RUF005
+            events.append(values)
+            received.append(received_at)
+        batch.bytes_read[topic] = sum(len(message.value or b"") for message in messages)
+        if rows:
+            batch.rows[topic] = rows
+            batch.newest[topic] = max(map(attrgetter(decoder.contract.event_time), events))
+        if rows and topic in self._live:
+            batch.states[topic] = self._live[topic].fold(events, received)
 
     def land(
         self,
@@ -188,8 +198,9 @@ class Landing:
             moved = advance(connection, positions, landed_at)
             for topic, rows in batch.rows.items():
                 self._copy(connection, self.contracts[topic], rows, landed_at)
-            for live in self._live.values():
-                live.write(connection, landed_at)
+            for topic, live in self._live.items():  # the same order for all landers, whatever came first
+                if topic in batch.states:
+                    live.write(connection, batch.states[topic], landed_at)
             rejects = self._keep_rejects(connection, batch.rejects)
             self._record(connection, batch, rejects, landed_at, time.monotonic() - started)
         return moved
