@@ -37,7 +37,14 @@ def run(
     if settings.log_level != "DEBUG":  # the client tells of every attempt, ten a second; the lander says what is wrong
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
     contracts = load_contracts(settings.contracts_dir)
-    lander = Lander(settings.require_database_url(), settings.require_kafka(), contracts, settings.kafka_group, name)
+    lander = Lander(
+        settings.require_database_url(),
+        settings.require_kafka(),
+        contracts,
+        settings.kafka_group,
+        name,
+        settings.kafka_client,
+    )
     ends = end_offsets(settings.require_kafka(), contracts) if until_caught_up else None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: lander.stop())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -54,6 +54,7 @@ class Batch:
     """What one transaction lands.
 
     Attributes:
+        messages: what it was decoded from.
         rows: raw rows by topic, without `_landed_at`, which is the transaction's.
         rejects: refused messages.
         bytes_read: size of the messages' values by topic.
@@ -61,6 +62,7 @@ class Batch:
         states: what the rows say of live state, by topic.
     """
 
+    messages: Sequence[Message]
     rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
     bytes_read: dict[str, int] = field(default_factory=dict)
@@ -97,12 +99,12 @@ class Landing:
         self._partitions_until = date.min
         self._ensure_partitions(connection, datetime.now(UTC))
 
-    def decode(self, messages: Iterable[Message]) -> Batch:
+    def decode(self, messages: Sequence[Message]) -> Batch:
         """Decode and check messages of any topics; what is refused becomes a reject, the rest rows."""
         by_topic: dict[str, list[Message]] = {}
         for message in messages:
             by_topic.setdefault(message.topic, []).append(message)
-        batch = Batch()
+        batch = Batch(messages)
         for topic, of_topic in by_topic.items():
             self._decode_topic(batch, topic, of_topic)
         return batch
@@ -132,23 +134,25 @@ class Landing:
     def land(
         self,
         connection: psycopg.Connection,
-        messages: Sequence[Message],
+        batch: Batch,
         positions: Mapping[Position, int],
         on_rejects: Callable[[Sequence[Reject]], None] = lambda rejects: None,
     ) -> tuple[Batch, list[Position]]:
-        """Decode and write a batch; a row that passes its contract and that Postgres refuses is rejected alone.
+        """Write a decoded batch; a row that passed its contract and that Postgres refuses is rejected alone.
 
         Args:
             connection: prepared.
-            messages: in the order of their offsets.
+            batch: of messages in the order of their offsets.
             positions: as for `write`.
             on_rejects: told the rejects before they are written.
+
+        Returns:
+            The batch as it landed, and the positions that the ledger is at.
 
         Raises:
             FencedError: another writer was faster; nothing was written.
             psycopg.Error: the database cannot write at all, or went away; nothing was written.
         """
-        batch = self.decode(messages)
         on_rejects(batch.rejects)
         try:
             return batch, self.write(connection, batch, positions)
@@ -156,10 +160,10 @@ class Landing:
             if not is_row_fault(error):
                 raise
             log.error("Postgres refused a row that its contract allows: %s", first_line(error))
-        refused = self._refused(connection, messages)
+        refused = self._refused(connection, batch.messages)
         on_rejects(refused)
         ids = {id(reject.message) for reject in refused}
-        batch = self.decode(m for m in messages if id(m) not in ids)
+        batch = self.decode([m for m in batch.messages if id(m) not in ids])
         batch.rejects += refused
         for message in (reject.message for reject in refused):
             batch.bytes_read[message.topic] = batch.bytes_read.get(message.topic, 0) + len(message.value or b"")
@@ -197,7 +201,7 @@ class Landing:
         with connection.transaction():
             moved = advance(connection, positions, landed_at)
             for topic, rows in batch.rows.items():
-                self._copy(connection, self.contracts[topic], rows, landed_at)
+                self.copy(connection, self.contracts[topic], rows, landed_at)
             for topic, live in self._live.items():  # the same order for all landers, whatever came first
                 if topic in batch.states:
                     live.write(connection, batch.states[topic], landed_at)
@@ -216,13 +220,14 @@ class Landing:
                     connection.execute(day_partition(contract, at.date() + timedelta(days=ahead)))
         self._partitions_until = until
 
-    def _copy(
+    def copy(
         self,
         connection: psycopg.Connection,
         contract: Contract,
         rows: Sequence[tuple[Any, ...]],
         landed_at: datetime,
     ) -> None:
+        """Write rows into their landing day's partition, within the caller's transaction."""
         schema, name = contract.schema_table
         columns = [*(f.name for f in contract.fields), *LANDING_COLUMNS]
         # Straight into the day's partition: routing every row through the parent costs a third more.

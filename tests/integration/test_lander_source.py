@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
 
-from ingest.lander.source import KafkaSource, Partition, PositionsLost
+from ingest.lander.source import Client, Partition, PositionsLost, Source, open_source
 from plimsoll.stack.local import LocalStack
 
 pytestmark = pytest.mark.integration
@@ -22,7 +22,7 @@ def admin(stack: LocalStack) -> Iterator[KafkaAdminClient]:
     client.close()
 
 
-def held_after_an_assignment(source: KafkaSource, timeout_ms: int) -> list[Partition]:
+def held_after_an_assignment(source: Source, timeout_ms: int) -> list[Partition]:
     """What the source holds after its next assignment, the positions set as a lander sets them."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
@@ -30,19 +30,19 @@ def held_after_an_assignment(source: KafkaSource, timeout_ms: int) -> list[Parti
             source.poll(100, timeout_ms)
         except PositionsLost:
             held = source.assigned()
-            for partition in held:
-                source.seek(partition, 0)
+            source.start(dict.fromkeys(held, 0))
             return held
     pytest.fail("nothing was assigned for 30 s")
 
 
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
 def test_partitions_added_to_a_topic_are_taken_up_although_every_poll_times_out(
-    stack: LocalStack, admin: KafkaAdminClient
+    stack: LocalStack, admin: KafkaAdminClient, client: Client
 ) -> None:
     """A poll of 1 ms always ends before the group has answered, which is when a rejoin can be forgotten."""
     topic = f"grows.{uuid.uuid4().hex[:8]}"
     admin.create_topics([NewTopic(topic, 1, 1)])
-    source = KafkaSource(stack.bootstrap_servers, [topic], group=topic)
+    source = open_source(client, stack.bootstrap_servers, [topic], group=topic)
     try:
         before = held_after_an_assignment(source, timeout_ms=1)
         admin.create_partitions({topic: NewPartitions(3)})

@@ -1,0 +1,76 @@
+"""How fast events come in, beside the limit and a peer, on one PostgreSQL and one Kafka: `make bench-ingest`.
+
+`python bench/ingest_all.py [PART …]`; without a part, all of them. What is measured in one run can be compared; on a
+machine that has other work to do only the ratios count.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import ingest_lander
+import ingest_limit
+import ingest_profile
+import typer
+from ingest_ground import Ground, Row, console, ground
+from rich.table import Table
+
+
+@dataclass
+class Options:
+    """The size of a run."""
+
+    events: int
+
+
+def _landing(on: Ground, options: Options) -> list[Row]:
+    on.produce_until(options.events)
+    limit = ingest_limit.copy_limit(on, min(options.events, 300_000))
+    rows = [Row("limit: psycopg binary COPY of the decoded rows", f"{limit:,.0f} rows/s")]
+    rows += ingest_lander.measure(on, limit)
+    for client in ingest_lander.CLIENTS:
+        rows += ingest_profile.measure(on, client, min(options.events, 100_000))
+    return rows
+
+
+def _two_landers(on: Ground, options: Options) -> list[Row]:
+    on.produce_until(options.events)
+    return ingest_lander.measure_two(on)
+
+
+PARTS: dict[str, Callable[[Ground, Options], list[Row]]] = {
+    "landing": _landing,
+    "two": _two_landers,
+}
+
+
+def main(
+    parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; default: all.")] = None,
+    events: Annotated[int, typer.Option(min=50_000, help="Events that each lander lands.")] = 400_000,
+) -> None:
+    """Measure and print a table; a line per part as it is done."""
+    unknown = set(parts or ()) - set(PARTS)
+    if unknown:
+        raise typer.BadParameter(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    table = Table(title=f"Ingest, {os.cpu_count()} cores, Python {platform.python_version()}")
+    for column in ("what", "measured", "wanted", ""):
+        table.add_column(column, overflow="fold")
+    with ground() as on:
+        for part in parts or PARTS:
+            started = time.monotonic()
+            rows = PARTS[part](on, Options(events))
+            for row in rows:
+                mark = "" if row.is_met is None else "met" if row.is_met else "missed"
+                table.add_row(row.what, row.figure, row.wanted, mark)
+                console.print(f"{row.what}: {row.figure}  {row.wanted} {mark}", highlight=False)
+            console.print(f"[dim]{part}: {time.monotonic() - started:.0f} s[/]")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
