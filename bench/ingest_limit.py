@@ -29,7 +29,6 @@ def copy_limit(ground: Ground, rows: int) -> float:
         rates = []
         for _ in range(ROUNDS):
             connection.execute("TRUNCATE raw.occupancy_events")
-            connection.execute("CHECKPOINT")
             started = time.perf_counter()
             with connection.transaction():
                 landing.copy(connection, contract, batch.rows[TOPIC], now)

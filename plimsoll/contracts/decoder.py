@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple
@@ -18,6 +18,7 @@ import msgspec
 from plimsoll.contracts.model import Contract, Field
 
 MAX_EXTRA_BYTES = 16_384
+_NUL = b"\\u0000"
 _INTEGER_BOUNDS = {
     "smallint": (-(2**15), 2**15 - 1),
     "integer": (-(2**31), 2**31 - 1),
@@ -73,7 +74,7 @@ class Decoder:
         """
         if not payload:
             raise InvalidEvent("empty", "the message has no value")
-        if b"\\u0000" in payload:
+        if _NUL in payload:
             raise InvalidEvent("nul_character", "text holds a NUL character, which no table can store")
         try:
             event = Event(self._strict.decode(payload), None)
@@ -87,6 +88,26 @@ class Decoder:
             raise InvalidEvent("too_deep", "the JSON is nested too deeply") from error
         self._check(event.values, received_at)
         return event
+
+    def decode_all(self, payloads: Sequence[bytes | None], received: Sequence[datetime]) -> list[Any] | None:
+        """Decode a run of messages' values at once, at half the cost of one by one.
+
+        Args:
+            payloads: the messages' values.
+            received: when the broker got each (UTC).
+
+        Returns:
+            The contract's structs; None if any message is invalid or has unknown fields: then decode one by one.
+        """
+        try:
+            if _NUL in b"".join(payloads):  # type: ignore[arg-type]
+                return None
+            events = list(map(self._strict.decode, payloads))  # type: ignore[arg-type]
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError):
+            return None
+        instants = list(map(self._at, events))
+        is_sane = max(instants) - min(received) <= self.contract.max_ahead and min(instants) >= self._oldest
+        return events if is_sane and all(map(self._is_complete, events)) else None
 
     def validate(self, message: Mapping[str, Any], received_at: datetime) -> Event:
         """Check a message that is a mapping already; unknown fields go to `extra`.
@@ -124,14 +145,17 @@ class Decoder:
             raise InvalidEvent("nul_character", "text holds a NUL character, which no table can store")
         return text
 
+    def _is_complete(self, values: Any) -> bool:
+        # A loop, because a generator would cost as much as the decoding.
+        for group in self._groups:
+            if None not in group(values):
+                return True
+        return not self._groups
+
     def _check(self, values: Any, received_at: datetime) -> None:
-        if self._groups:
-            for group in self._groups:
-                if None not in group(values):
-                    break
-            else:
-                wanted = ", or ".join(" and ".join(group) for group in self.contract.require_one_of)
-                raise InvalidEvent("incomplete", f"needs {wanted}", self.contract.require_one_of[0][0])
+        if not self._is_complete(values):
+            wanted = ", or ".join(" and ".join(group) for group in self.contract.require_one_of)
+            raise InvalidEvent("incomplete", f"needs {wanted}", self.contract.require_one_of[0][0])
         at: datetime = self._at(values)
         if at - received_at > self.contract.max_ahead:
             ahead = at - received_at
