@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import ingest_lander
+import ingest_latency
 import ingest_limit
+import ingest_peer
 import ingest_profile
 import typer
 from ingest_ground import Ground, Row, console, ground
@@ -26,6 +28,8 @@ class Options:
     """The size of a run."""
 
     events: int
+    peer_events: int
+    seconds: float
 
 
 def _landing(on: Ground, options: Options) -> list[Row]:
@@ -43,15 +47,30 @@ def _two_landers(on: Ground, options: Options) -> list[Row]:
     return ingest_lander.measure_two(on)
 
 
+def _peer(on: Ground, options: Options) -> list[Row]:
+    on.produce_until(options.events)
+    with console.status("one lander, kafka-python"):
+        ours = ingest_lander.land(on, "kafka-python").rate
+    return ingest_peer.measure(on, options.peer_events, ours)
+
+
+def _latency(on: Ground, options: Options) -> list[Row]:
+    return [row for client in ingest_lander.CLIENTS for row in ingest_latency.measure(on, client, options.seconds)]
+
+
 PARTS: dict[str, Callable[[Ground, Options], list[Row]]] = {
     "landing": _landing,
     "two": _two_landers,
+    "peer": _peer,
+    "latency": _latency,
 }
 
 
 def main(
     parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; default: all.")] = None,
     events: Annotated[int, typer.Option(min=50_000, help="Events that each lander lands.")] = 400_000,
+    peer_events: Annotated[int, typer.Option(min=10_000, help="Events that the peer lands.")] = 100_000,
+    seconds: Annotated[float, typer.Option(min=2, help="How long each rate is kept up.")] = 10,
 ) -> None:
     """Measure and print a table; a line per part as it is done."""
     unknown = set(parts or ()) - set(PARTS)
@@ -63,7 +82,7 @@ def main(
     with ground() as on:
         for part in parts or PARTS:
             started = time.monotonic()
-            rows = PARTS[part](on, Options(events))
+            rows = PARTS[part](on, Options(events, peer_events, seconds))
             for row in rows:
                 mark = "" if row.is_met is None else "met" if row.is_met else "missed"
                 table.add_row(row.what, row.figure, row.wanted, mark)

@@ -85,7 +85,7 @@ class Ground:
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "PLIMSOLL_HOME": str(self.folder / "home"),
             "PLIMSOLL_KAFKA_GROUP": str(conninfo_to_dict(database_url)["dbname"]),
-            "PLIMSOLL_METRICS_PORT": "0",
+            "PLIMSOLL_LANDER_METRICS_PORT": "0",
             **more,
         }
 

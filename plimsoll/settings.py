@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     api_port: int = 8000
     dagster_port: int = 3000
     mqtt_port: int = 1883
+    # Where processes without an HTTP of their own answer /metrics; 0 is off.
+    lander_metrics_port: int = 9101
+    mqtt_metrics_port: int = 9102
 
     default_tenant: str = "default"
     default_site: str | None = None

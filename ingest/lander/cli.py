@@ -30,6 +30,7 @@ def run(
     from plimsoll.contracts import load_contracts
     from plimsoll.contracts.topics import end_offsets
     from plimsoll.logging import configure
+    from plimsoll.metrics import serve
     from plimsoll.settings import Settings
 
     settings = Settings.load()
@@ -45,6 +46,7 @@ def run(
         name,
         settings.kafka_client,
     )
+    serve(lander.metrics.registry, settings.host, settings.lander_metrics_port, "PLIMSOLL_LANDER_METRICS_PORT")
     ends = end_offsets(settings.require_kafka(), contracts) if until_caught_up else None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: lander.stop())

@@ -6,6 +6,7 @@ the first has landed.
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -19,6 +20,7 @@ from ingest.lander.cluster import Cluster
 from ingest.lander.dead_letters import DeadLetters
 from ingest.lander.landing import Landing, Message, Reject, first_line, no_garbage_collection
 from ingest.lander.ledger import FencedError, Position, open_position
+from ingest.lander.metrics import LanderMetrics
 from ingest.lander.progress import lag
 from ingest.lander.source import Client, Partition, PositionsLost, open_source
 from ingest.lander.writer import Writer
@@ -31,6 +33,8 @@ POLL_MS = 100
 MIN_BACKOFF_S, MAX_BACKOFF_S = 0.2, 5.0
 # How often the topics are looked at when nothing comes.
 LOOK_EVERY_S = 1.0
+# How often the lag is measured, and cycles are collected that others (the metrics' server) leave behind.
+HOUSEKEEPING_EVERY_S = 5.0
 MAX_LOGGED_REJECTS = 5
 
 
@@ -59,6 +63,7 @@ class Lander:
         client: Client = "kafka-python",
     ) -> None:
         self.landed = Landed()
+        self.metrics = LanderMetrics()
         self._contracts = contracts
         self._landing = Landing(contracts)
         self._dead_letters = DeadLetters(bootstrap_servers, contracts)
@@ -69,7 +74,7 @@ class Lander:
         self._trouble_since: float | None = None
         self._must_write = False
         self._wait_s = MIN_BACKOFF_S
-        self._looked_at = 0.0
+        self._looked_at = self._kept_house_at = 0.0
         self._gone: set[str] = set()
         self._cluster = Cluster(bootstrap_servers, contracts)
         try:
@@ -139,6 +144,8 @@ class Lander:
             self._require_same_topics()
         batch = self._landing.decode(messages) if messages else None
         has_landed = self._finish()
+        if time.monotonic() - self._kept_house_at > HOUSEKEEPING_EVERY_S:
+            self._keep_house()
         if batch is not None:
             self._writer.begin(batch, self._targets(messages))
         return has_landed
@@ -153,10 +160,17 @@ class Lander:
             self._positions[position.topic, position.partition] = position
         self.landed.rows += batch.size - len(batch.rejects)
         self.landed.rejected += len(batch.rejects)
+        self.metrics.landed(batch)
         _log_rejects(batch.rejects)
         self._source.commit({(p.topic, p.partition): p.next_offset for p in moved})
         self._trouble_is_over()
         return True
+
+    def _keep_house(self) -> None:
+        self._kept_house_at = time.monotonic()
+        bounds = self._cluster.bounds(p for p in self._positions if p[0] not in self._gone)
+        self.metrics.lag({p: max(0, end - self._positions[p].next_offset) for p, (_, end) in bounds.items()})
+        gc.collect()
 
     def _finish_last(self) -> None:
         try:
@@ -226,6 +240,7 @@ class Lander:
             self._positions[topic, number] = position
         self._source.start({partition: position.next_offset for partition, position in self._positions.items()})
         self._must_open = False
+        self._kept_house_at = 0.0  # the lag is of other partitions now
         where = ", ".join(f"{t}[{n}]@{p.next_offset}" for (t, n), p in self._positions.items())
         log.info("landing %s", where or "nothing: no partition is left for this lander")
 

@@ -62,6 +62,7 @@ class Batch:
         bytes_read: size of the messages' values by topic.
         newest: newest event time by topic.
         states: what the rows say of live state, by topic.
+        write_s: how long its transaction took, once it is committed.
     """
 
     messages: Sequence[Message]
@@ -70,6 +71,7 @@ class Batch:
     bytes_read: dict[str, int] = field(default_factory=dict)
     newest: dict[str, datetime] = field(default_factory=dict)
     states: dict[str, States] = field(default_factory=dict)
+    write_s: float = 0.0
 
     @property
     def size(self) -> int:
@@ -228,6 +230,7 @@ class Landing:
                     live.write(connection, batch.states[topic], landed_at)
             rejects = self._keep_rejects(connection, batch.rejects)
             self._record(connection, batch, rejects, landed_at, time.monotonic() - started)
+        batch.write_s = time.monotonic() - started
         return moved
 
     def _ensure_partitions(self, connection: psycopg.Connection, at: datetime) -> None:

@@ -62,6 +62,7 @@ class Ground:
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "PLIMSOLL_KAFKA_GROUP": self.topic,
             "PLIMSOLL_KAFKA_CLIENT": self.client,
+            "PLIMSOLL_LANDER_METRICS_PORT": "0",
             "PLIMSOLL_CONTRACTS_DIR": str(self.contracts_dir),
             "PLIMSOLL_HOME": str(self.contracts_dir.parent),
         }
