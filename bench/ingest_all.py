@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
+import ingest_gateways
 import ingest_lander
 import ingest_latency
 import ingest_limit
@@ -58,11 +59,16 @@ def _latency(on: Ground, options: Options) -> list[Row]:
     return [row for client in ingest_lander.CLIENTS for row in ingest_latency.measure(on, client, options.seconds)]
 
 
+def _gateways(on: Ground, options: Options) -> list[Row]:
+    return ingest_gateways.measure(on, options.seconds)
+
+
 PARTS: dict[str, Callable[[Ground, Options], list[Row]]] = {
     "landing": _landing,
     "two": _two_landers,
     "peer": _peer,
     "latency": _latency,
+    "gateways": _gateways,
 }
 
 

@@ -60,7 +60,7 @@ class LiveTable:
             self._level, self._added, self._subtracted = (attrgetter(rule[p]) for p in ("column", "add", "subtract"))
             self._level_index = list(columns).index(rule["column"])
         self._columns = list(columns)
-        self._upsert = _upsert(live, columns)
+        self._upsert = _upsert(live, columns).as_bytes()
 
     def fold(self, events: Sequence[Any], received: Sequence[datetime]) -> States:
         """The newest event per key and the levels that lead to it.
