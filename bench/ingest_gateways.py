@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -150,6 +151,7 @@ def _await_bridge(port: int, in_kafka: Callable[[], int]) -> None:
     """Publish until something arrives: before the bridge has subscribed for the first time nothing is kept for it."""
     from paho.mqtt.publish import single
 
+    logging.getLogger("paho").setLevel(logging.CRITICAL)  # it calls the end of a connection an error
     before = in_kafka()
 
     def arrives() -> bool:

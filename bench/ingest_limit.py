@@ -6,11 +6,10 @@ import time
 from datetime import UTC, datetime
 
 import psycopg
-from ingest_ground import TOPIC, Ground, Row, event
+from ingest_ground import TOPIC, Ground, event
 
 from ingest.lander.landing import Landing, Message, no_garbage_collection
 
-BATCH = 10_000
 ROUNDS = 3
 
 
@@ -34,8 +33,3 @@ def copy_limit(ground: Ground, rows: int) -> float:
                 landing.copy(connection, contract, batch.rows[TOPIC], now)
             rates.append(rows / (time.perf_counter() - started))
     return max(rates)
-
-
-def measure(ground: Ground, rows: int) -> list[Row]:
-    """The limit as a line of the table."""
-    return [Row("limit: psycopg binary COPY of decoded rows", f"{copy_limit(ground, rows):,.0f} rows/s")]

@@ -1,0 +1,174 @@
+"""A fleet at 1 Hz on the whole platform: how old an event is when `/api/occupancy/now` shows it.
+
+Half of the buses speak MQTT, half HTTP; lander, bridge, API and Dagster run beside each other as `make up` starts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import time
+from collections import defaultdict, deque
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+from unittest import mock
+
+import httpx
+import msgspec
+from ingest_ground import Ground, Row, console, milliseconds, percentile
+from psycopg.conninfo import conninfo_to_dict
+
+from plimsoll.settings import Settings
+from plimsoll.stack.demo import Platform, api_url, running_platform
+from plimsoll.stack.mosquitto import LocalMosquitto
+from plimsoll.stack.ports import free_port
+
+LOOK_EVERY_S = 0.1
+SETTLE_S = 5.0
+HTTP_CONNECTIONS = 16
+WANTED_P99_S = 1.0
+
+
+class _Site(msgspec.Struct):
+    site_id: str
+    event_at: datetime | None = None
+
+
+class _Page(msgspec.Struct):
+    items: list[_Site]
+
+
+class Fleet:
+    """Buses that report once a second, each at its own moment of the second, until stopped.
+
+    Attributes:
+        waiting: by bus, the times of events that were sent and not seen yet.
+        failed: events that a gateway did not take.
+    """
+
+    def __init__(self, buses: int, platform: Platform) -> None:
+        self.waiting: dict[str, deque[datetime]] = defaultdict(deque)
+        self.failed = 0
+        self._platform = platform
+        self._stop = threading.Event()
+        names = [f"FLEET-{number:04}" for number in range(buses)]
+        over_mqtt = names[: buses // 2] if platform.settings.mqtt_url else []
+        self._threads = [threading.Thread(target=self._over_http, args=(names[len(over_mqtt) :],))]
+        if over_mqtt:
+            self._threads.append(threading.Thread(target=self._over_mqtt, args=(over_mqtt,)))
+
+    def __enter__(self) -> Fleet:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _report(self, bus: str, turn: int) -> str:
+        at = datetime.now(UTC)
+        self.waiting[bus].append(at)
+        return json.dumps(
+            {"bus_id": bus, "device_id": f"E-{bus}", "ts_device": at.isoformat(), "occupancy": turn % 90,
+             "seq": turn, "event_id": f"{bus}-{turn}", "route_id": "1", "capacity": 80}
+        )  # fmt: skip
+
+    def _over_http(self, buses: list[str]) -> None:
+        asyncio.run(self._all_over_http(buses))
+
+    async def _all_over_http(self, buses: list[str]) -> None:
+        url = f"{api_url(self._platform.settings)}/api/occupancy/ingest"
+        limits = httpx.Limits(max_connections=HTTP_CONNECTIONS)
+        async with httpx.AsyncClient(limits=limits, timeout=30) as client:
+
+            async def send(bus: str, turn: int) -> None:
+                report = self._report(bus, turn)
+                answer = await client.post(url, content=report, headers={"Content-Type": "application/json"})
+                self.failed += answer.status_code != 202
+
+            begun, turn, sending = time.monotonic(), 0, set()
+            while not self._stop.is_set():
+                for number, bus in enumerate(buses):
+                    await asyncio.sleep(max(0.0, begun + turn + number / len(buses) - time.monotonic()))
+                    task = asyncio.create_task(send(bus, turn))
+                    sending.add(task)
+                    task.add_done_callback(sending.discard)
+                turn += 1
+            await asyncio.gather(*sending)
+
+    def _over_mqtt(self, buses: list[str]) -> None:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        client = Client(CallbackAPIVersion.VERSION2, "bench-fleet")
+        client.connect("127.0.0.1", self._platform.settings.mqtt_port)
+        client.loop_start()
+        begun, turn = time.monotonic(), 0
+        while not self._stop.is_set():
+            for number, bus in enumerate(buses):
+                self._stop.wait(max(0.0, begun + turn + number / len(buses) - time.monotonic()))
+                client.publish("oms/v1/occupancy", self._report(bus, turn), qos=1)
+            turn += 1
+        client.disconnect()
+        client.loop_stop()
+
+
+def measure(ground: Ground, buses: int, minutes: float) -> list[Row]:
+    """Ages (device time → visible) once the fleet has run for some seconds."""
+    with ExitStack() as exits:
+        url = exits.enter_context(ground.database())
+        exits.enter_context(mock.patch.dict(os.environ, _environment(ground, url)))
+        platform = exits.enter_context(running_platform(Settings.load(), console))
+        platform.run("lander", "wait")
+        fleet = exits.enter_context(Fleet(buses, platform))
+        with console.status(f"{buses:,} buses at 1 Hz for {minutes:g} minutes"):
+            ages = _watched(fleet, f"{api_url(platform.settings)}/api/occupancy/now", 60 * minutes)
+    ways = "MQTT and HTTP" if LocalMosquitto.is_installed() else "HTTP (no Mosquitto here)"
+    p99 = percentile(sorted(ages), 0.99)
+    figure = f"{milliseconds(ages)}; {len(ages):,} events, {fleet.failed} not taken"
+    return [
+        Row(
+            f"{buses:,} buses at 1 Hz for {minutes:g} min, {ways}, all running: device → /api/occupancy/now",
+            figure, f"p99 < {1000 * WANTED_P99_S:,.0f} ms", p99 < WANTED_P99_S,
+        )
+    ]  # fmt: skip
+
+
+def _environment(ground: Ground, url: str) -> dict[str, str]:
+    ports = ("API", "DAGSTER", "MQTT", "LANDER_METRICS", "MQTT_METRICS")
+    return {
+        "DATABASE_URL": url,
+        "KAFKA_BOOTSTRAP_SERVERS": ground.bootstrap_servers,
+        "PLIMSOLL_KAFKA_GROUP": str(conninfo_to_dict(url)["dbname"]),
+        "PLIMSOLL_HOME": str(ground.folder / "fleet"),
+        **{f"PLIMSOLL_{port}_PORT": str(free_port()) for port in ports},
+    }
+
+
+def _watched(fleet: Fleet, url: str, seconds: float) -> list[float]:
+    """Look ten times a second; an event counts as seen when its bus shows it or a later one."""
+    ages: list[float] = []
+    decoder = msgspec.json.Decoder(_Page)
+    until = time.monotonic() + SETTLE_S + seconds
+    with httpx.Client(timeout=30) as client:
+        while (now := time.monotonic()) < until:
+            page = decoder.decode(client.get(url).content)
+            seen_at = datetime.now(UTC)
+            seen = [age for site in page.items for age in _seen(fleet.waiting, site, seen_at)]
+            if now > until - seconds:
+                ages += seen
+            time.sleep(max(0.0, now + LOOK_EVERY_S - time.monotonic()))
+    return ages
+
+
+def _seen(waiting: dict[str, deque[datetime]], site: _Site, seen_at: datetime) -> list[float]:
+    queue: Any = waiting.get(site.site_id)
+    ages = []
+    while queue and site.event_at and queue[0] <= site.event_at:
+        ages.append((seen_at - queue.popleft()).total_seconds())
+    return ages
