@@ -75,7 +75,7 @@ class Ground:
             try:
                 yield url
             finally:
-                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+                admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
 
     def environment(self, database_url: str, **more: str) -> dict[str, str]:
         """For a command of the platform on that database."""

@@ -168,9 +168,13 @@ class Lander:
 
     def _keep_house(self) -> None:
         self._kept_house_at = time.monotonic()
-        bounds = self._cluster.bounds(p for p in self._positions if p[0] not in self._gone)
-        self.metrics.lag({p: max(0, end - self._positions[p].next_offset) for p, (_, end) in bounds.items()})
         gc.collect()
+        try:
+            bounds = self._cluster.bounds(self._positions)
+        except KafkaError as error:  # a topic that has just gone, a broker that is away: others notice and tell
+            log.debug("the lag cannot be measured: %s", error)
+            return
+        self.metrics.lag({p: max(0, end - self._positions[p].next_offset) for p, (_, end) in bounds.items()})
 
     def _finish_last(self) -> None:
         try:

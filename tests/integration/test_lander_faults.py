@@ -182,7 +182,8 @@ def ground(
     admin_client.delete_topics([topic, f"{topic}.dlq"])
     admin_client.close()
     with psycopg.connect(postgres.start(), autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        # Without FORCE, which may not end an autovacuum; the sessions of killed landers are waited for.
+        admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
 
 
 @with_both_clients
