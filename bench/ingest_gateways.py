@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import count
 
 from ingest_ground import Ground, Row, await_that, console, fields, milliseconds
+from ingest_http import HttpConnection
 
 from plimsoll.contracts.topics import end_offsets
 from plimsoll.stack.mosquitto import LocalMosquitto
@@ -76,23 +77,16 @@ async def _load(seconds: float, connect: Callable[[int], Awaitable[tuple[Ask, Ca
 
 
 async def _http(port: int, number: int, events: int) -> tuple[Ask, Callable[[], None]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    connection = await HttpConnection.open(port)
 
     async def ask(turn: int) -> None:
         sent = [_device_event(turn * events + n) for n in range(events)]
         body = json.dumps(sent if events > 1 else sent[0]).encode()
-        head = (
-            f"POST /api/occupancy/ingest HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
-        writer.write(head.encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        if not answer.startswith(b"HTTP/1.1 202"):
-            raise RuntimeError(f"the gateway answered {answer[:200]!r}")
-        length = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        await reader.readexactly(int(length.split(b":")[1]))
+        status = await connection.post("/api/occupancy/ingest", body)
+        if status != 202:
+            raise RuntimeError(f"the gateway answered {status}")
 
-    return ask, writer.close
+    return ask, connection.close
 
 
 def _device_event(number: int) -> dict[str, object]:

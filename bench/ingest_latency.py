@@ -19,6 +19,7 @@ from plimsoll.contracts.topics import end_offsets
 RATE = 10_000
 WANTED_P99_S = 0.1
 WARM_UP_S = 2
+LOOK_EVERY_S = 0.001  # all the time would take the lander's processor
 Sent = dict[tuple[int, int], float]
 """(partition, offset) to the time when its event was handed to the producer (s since the epoch)."""
 
@@ -59,7 +60,7 @@ def _is_at_work(watcher: psycopg.Connection) -> bool:
 
 
 def _watched(ground: Ground, watcher: psycopg.Connection, seconds: float, start: int) -> list[float]:
-    """Look at the ledger all the time while the producer is at work; then match its offsets with what was seen."""
+    """Look at the ledger again and again while the producer is at work; then match its offsets with what was seen."""
     sent_path = ground.folder / "sent"
     arguments = [ground.bootstrap_servers, str(sent_path), str(RATE), str(seconds + WARM_UP_S), str(start)]
     seen: list[tuple[float, dict[int, int]]] = []
@@ -72,6 +73,7 @@ def _watched(ground: Ground, watcher: psycopg.Connection, seconds: float, start:
                 seen.append((time.time(), offsets))
             if ended_at is None and producer.poll() is not None:
                 ended_at = time.time()
+            time.sleep(LOOK_EVERY_S)
     return _matched(_read(sent_path), seen)
 
 
