@@ -7,8 +7,10 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
 
+from ingest.lander.landing import Message
 from ingest.lander.source import Client, Partition, PositionsLost, Source, open_source
 from plimsoll.stack.local import LocalStack
 
@@ -49,3 +51,37 @@ def test_partitions_added_to_a_topic_are_taken_up_although_every_poll_times_out(
     finally:
         source.close()
         admin.delete_topics([topic])
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_a_start_from_an_earlier_offset_drops_what_was_fetched_ahead(
+    stack: LocalStack, admin: KafkaAdminClient, client: Client
+) -> None:
+    """A message fetched under the old position and delivered after the new one would be taken for a gap, and lost."""
+    topic = f"rewound.{uuid.uuid4().hex[:8]}"
+    admin.create_topics([NewTopic(topic, 1, 1)])
+    producer = KafkaProducer(bootstrap_servers=stack.bootstrap_servers, linger_ms=20)
+    for number in range(5_000):
+        producer.send(topic, value=str(number).encode())
+    producer.flush()
+    producer.close()
+    source = open_source(client, stack.bootstrap_servers, [topic], group=topic)
+    try:
+        await_held(source, [(topic, 0)], timeout_ms=100)
+        ahead = some_messages(source)
+        source.start({(topic, 0): 3})
+        again = some_messages(source)
+    finally:
+        source.close()
+        admin.delete_topics([topic])
+
+    assert ahead[0].offset == 0
+    assert [(m.offset, m.value) for m in again[:3]] == [(3, b"3"), (4, b"4"), (5, b"5")]
+
+
+def some_messages(source: Source) -> list[Message]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if messages := source.poll(100, 100):
+            return messages
+    pytest.fail("no message for a minute")
