@@ -29,7 +29,7 @@ NEW_S = 300
 BATCH = 10_000
 ROWS_PER_DAY = 500_000
 HISTORY_PARTITION = -1
-WANTED_REFRESH_S, WANTED_REFRESH_FACTOR, WANTED_LANDING_SHARE = 10.0, 1.5, 0.9
+WANTED_REFRESH_S, WANTED_REFRESH_FACTOR, WANTED_LANDING_SHARE, WANTED_READ_SHARE = 10.0, 1.5, 0.9, 0.01
 
 
 @dataclass
@@ -54,15 +54,18 @@ def measure(ground: Ground, sizes: list[int]) -> list[Row]:
     empty = samples[0]
     rows = []
     for sample in samples:
-        figure = f"landing {sample.landing:,.0f} events/s, refresh {sample.refresh_s:.1f} s"
+        figure = f"writing {sample.landing:,.0f} events/s, refresh {sample.refresh_s:.1f} s"
         wanted, is_met = "", None
         if sample is not empty:
             figure += f", {sample.read:,} rows of the history read"
-            wanted = f"landing ≥ {WANTED_LANDING_SHARE:.0%}, refresh ≤ {WANTED_REFRESH_FACTOR} × and < 10 s, none read"
+            wanted = (
+                f"landing ≥ {WANTED_LANDING_SHARE:.0%}, refresh ≤ {WANTED_REFRESH_FACTOR} × and < "
+                f"{WANTED_REFRESH_S:.0f} s, ≤ {WANTED_READ_SHARE:.0%} of the history read"
+            )
             is_met = (
                 sample.landing >= WANTED_LANDING_SHARE * empty.landing
                 and sample.refresh_s <= min(WANTED_REFRESH_FACTOR * empty.refresh_s, WANTED_REFRESH_S)
-                and sample.read == 0
+                and sample.read <= WANTED_READ_SHARE * sample.rows
             )
         rows.append(Row(f"{sample.rows:,} rows of history, {NEW_S * SITES:,} new", figure, wanted, is_met))
     return rows
@@ -170,7 +173,7 @@ def _messages(start: datetime, first: int, offset: int) -> Iterator[Message]:
 
 
 def _history_read(connection: psycopg.Connection) -> int:
-    """Rows that were ever read from partitions of past days: none, if a query leaves them out or its index does."""
+    """Rows that were ever read from partitions of past days: few, if the plan or the index leaves them out."""
     connection.execute("SELECT pg_stat_clear_snapshot(), pg_sleep(1.1)")  # sessions report once a second
     row = connection.execute(
         """
