@@ -69,9 +69,13 @@ format: $(STAMP) ## Bring Python and SQL into shape
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 	@$(BIN)/sqlfluff fix --quiet dbt_project/models
 
+.PHONY: bench-ingest
+bench-ingest: $(STAMP) ## Measure the ways in and landing beside the limit and a peer (PARTS="landing peer", ARGS=--help)
+	@$(BIN)/python bench/ingest_all.py $(PARTS) $(ARGS)
+
 .PHONY: lock
 lock: ## Resolve the dependencies again into the hashed locks (needs uv)
 	uv pip compile --universal --no-strip-extras --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  pyproject.toml -o requirements.lock
 	uv pip compile --universal --no-strip-extras --generate-hashes --no-header --no-annotate --python-version 3.11 \
-	  pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	  pyproject.toml --extra fast --group dev -c requirements.lock -o requirements-dev.lock

@@ -47,7 +47,7 @@ class BulkLoad:
         """
         batch, moved = self._landing.land(
             self._connection,
-            list(messages),
+            self._landing.decode(list(messages)),
             {self._positions[topic]: offset for topic, offset in until.items()},
         )
         self._positions |= {position.topic: position for position in moved}

@@ -172,7 +172,9 @@ def _land(connection: psycopg.Connection, landing: Landing, messages: Sequence[M
     # Opening locks the ledger's row until the end of this transaction: another replay waits here and then goes on.
     # The ledger counts replayed messages; their own numbers do not grow in the order in which they are replayed.
     positions = [open_position(connection, topic, REPLAY_PARTITION, _SOURCE, _SOURCE, 0) for topic in sorted(counts)]
-    batch, _ = landing.land(connection, messages, {p: p.next_offset + counts[p.topic] for p in positions})
+    batch, _ = landing.land(
+        connection, landing.decode(messages), {p: p.next_offset + counts[p.topic] for p in positions}
+    )
     refused = {reject.message.offset for reject in batch.rejects}
     connection.execute(
         "UPDATE ingest.rejected_messages SET replayed_at = clock_timestamp() WHERE rejected_id = ANY(%s)",

@@ -10,9 +10,8 @@ from typing import Any, LiteralString
 import psycopg
 
 from plimsoll.contracts import Contract
-
-Ends = dict[tuple[str, int], int]
-"""(topic, partition) to the offset after its newest message."""
+from plimsoll.contracts.topics import Ends, end_offsets
+from plimsoll.errors import PlimsollError
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,8 @@ class StreamState:
         bytes_on_disk: size of the raw table with its indexes.
         newest_event_at: the newest time that a device gave, among the batches of the last day.
         newest_landing_at: when the last batch landed.
-        lag: messages in Kafka that are not landed yet.
+        rejects: messages refused in the last 24 hours, by reason code.
+        lag: messages in Kafka that are not landed yet, by partition.
     """
 
     rows_last_hour: int
@@ -37,7 +37,8 @@ class StreamState:
     bytes_on_disk: int
     newest_event_at: datetime | None
     newest_landing_at: datetime | None
-    lag: int | None
+    rejects: dict[str, int]
+    lag: dict[int, int] | None
 
 
 def stream_state(connection: psycopg.Connection, contract: Contract, ends: Ends | None) -> StreamState:
@@ -68,7 +69,8 @@ def stream_state(connection: psycopg.Connection, contract: Contract, ends: Ends 
         bytes_on_disk=size,
         newest_event_at=newest_event_at,
         newest_landing_at=landed_until(connection, contract.topic),
-        lag=lag(connection, contract.topic, ends),
+        rejects=rejects_by_reason(connection, contract.topic),
+        lag=lag_by_partition(connection, contract.topic, ends),
     )
 
 
@@ -79,40 +81,35 @@ def landed_until(connection: psycopg.Connection, topic: str) -> datetime | None:
     return found
 
 
-def lag(connection: psycopg.Connection, topic: str, ends: Ends | None) -> int | None:
-    """Messages of the topic that wait to be landed; None where the broker did not say how far it goes."""
+def lag_by_partition(connection: psycopg.Connection, topic: str, ends: Ends | None) -> dict[int, int] | None:
+    """Messages of each partition that wait to be landed; None where the broker did not say how far it goes."""
     if ends is None:
         return None
     rows = connection.execute("SELECT partition, next_offset FROM ingest.offsets WHERE topic = %s", [topic])
     landed: dict[int, int] = dict(rows.fetchall())
-    return sum(max(end - landed.get(partition, 0), 0) for (of, partition), end in ends.items() if of == topic)
+    return {number: max(end - landed.get(number, 0), 0) for (of, number), end in sorted(ends.items()) if of == topic}
 
 
-def end_offsets(bootstrap_servers: str | None, contracts: Iterable[Contract]) -> Ends | None:
+def ends_if_known(bootstrap_servers: str | None, contracts: Iterable[Contract]) -> Ends | None:
     """How far each topic goes; None where there is no broker or it does not answer within seconds."""
     if bootstrap_servers is None:
         return None
-    from kafka import KafkaConsumer, TopicPartition
-    from kafka.errors import KafkaError
+    try:
+        return end_offsets(bootstrap_servers, [contract.topic for contract in contracts])
+    except PlimsollError:
+        return None
 
-    try:
-        consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap_servers, enable_auto_commit=False,
-            request_timeout_ms=5_000, bootstrap_timeout_ms=5_000,
-        )  # fmt: skip
-    except KafkaError:
-        return None
-    try:
-        partitions = [
-            TopicPartition(contract.topic, number)
-            for contract in contracts
-            for number in consumer.partitions_for_topic(contract.topic) or ()
-        ]
-        return {(p.topic, p.partition): end for p, end in consumer.end_offsets(partitions).items()}
-    except KafkaError:
-        return None
-    finally:
-        consumer.close()
+
+def rejects_by_reason(connection: psycopg.Connection, topic: str) -> dict[str, int]:
+    """Reason code to the number of messages refused in the last 24 hours, most frequent first."""
+    rows = connection.execute(
+        """
+        SELECT reason_code, count(*) FROM ingest.rejected_messages
+        WHERE topic = %s AND rejected_at > now() - interval '1 day' GROUP BY 1 ORDER BY 2 DESC, 1
+        """,
+        [topic],
+    )
+    return dict(rows.fetchall())
 
 
 def ledger(connection: psycopg.Connection) -> dict[str, int]:

@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     )
     # All landers of one database; a second installation on the same broker needs a group (and topics) of its own.
     kafka_group: str = "plimsoll-lander"
+    # The landers' client; confluent is several times faster and needs the extra `fast`.
+    kafka_client: Literal["kafka-python", "confluent"] = "kafka-python"
     kafka_home: Path | None = Field(default=None, validation_alias=AliasChoices("KAFKA_HOME", "PLIMSOLL_KAFKA_HOME"))
 
     mqtt_url: str | None = Field(default=None, validation_alias=AliasChoices("MQTT_URL", "PLIMSOLL_MQTT_URL"))
@@ -52,6 +54,9 @@ class Settings(BaseSettings):
     api_port: int = 8000
     dagster_port: int = 3000
     mqtt_port: int = 1883
+    # Where processes without an HTTP of their own answer /metrics; 0 is off.
+    lander_metrics_port: int = 9101
+    mqtt_metrics_port: int = 9102
 
     default_tenant: str = "default"
     default_site: str | None = None

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from plimsoll.contracts.topics import Ends, open_consumer, read_ends
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 1.0
@@ -18,8 +20,6 @@ LAG_GOOD_FOR_S = 10.0
 _CLIENT_ID = b"plimsoll-health"
 _API_VERSIONS = struct.pack(">hhih", 18, 0, 1, len(_CLIENT_ID)) + _CLIENT_ID
 _LONGEST_ANSWER = 65_536
-
-Partition = tuple[str, int]
 
 
 class Broker:
@@ -35,41 +35,30 @@ class Broker:
         # kafka-python's consumer belongs to one thread.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-lag")
         self._consumer: Any = None
-        self._ends: tuple[float, dict[Partition, int]] | None = None
+        self._ends: tuple[float, Ends] | None = None
 
     async def answers(self) -> bool:
         """Whether a broker of the list speaks Kafka within a second."""
         found = await asyncio.gather(*(_speaks_kafka(host, port) for host, port in self._addresses))
         return any(found)
 
-    async def end_offsets(self, partitions: Mapping[Partition, int]) -> dict[Partition, int] | None:
-        """The offset after the newest message of each partition, at most 10 seconds old; None if not to be had."""
+    async def end_offsets(self, topics: Iterable[str]) -> Ends | None:
+        """How far the topics go, as of the last 10 seconds; None if not to be had."""
         if self._ends and time.monotonic() < self._ends[0]:
             return self._ends[1]
         try:
             loop = asyncio.get_running_loop()
-            ends = await loop.run_in_executor(self._thread, self._read_ends, list(partitions))
+            ends = await loop.run_in_executor(self._thread, self._read_ends, set(topics))
         except Exception as error:  # kafka-python raises many kinds; a health check must survive all of them
             log.warning("Kafka did not say how far its topics go: %s", error)
             return None
         self._ends = (time.monotonic() + LAG_GOOD_FOR_S, ends)
         return ends
 
-    def _read_ends(self, partitions: list[Partition]) -> dict[Partition, int]:
-        from kafka import KafkaConsumer, TopicPartition
-
+    def _read_ends(self, topics: set[str]) -> Ends:
         if self._consumer is None:
-            self._consumer = KafkaConsumer(
-                bootstrap_servers=self._bootstrap_servers,
-                client_id="plimsoll-health",
-                enable_auto_commit=False,
-                request_timeout_ms=3_000,
-                bootstrap_timeout_ms=3_000,
-            )
-        # The ledger remembers topics that were deleted since; the broker would refuse the whole question.
-        exist = {topic: self._consumer.partitions_for_topic(topic) or () for topic, _ in partitions}
-        wanted = [TopicPartition(topic, number) for topic, number in partitions if number in exist[topic]]
-        return {(p.topic, p.partition): end for p, end in self._consumer.end_offsets(wanted).items()}
+            self._consumer = open_consumer(self._bootstrap_servers)
+        return read_ends(self._consumer, topics)
 
     async def close(self) -> None:
         """Let go of the connection."""

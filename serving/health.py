@@ -121,7 +121,7 @@ class Doctor:
             for row in rows
             for partition, offset in (row["next_offsets"] or {}).items()
         }
-        ends = await self._broker.end_offsets(landed) if landed else {}
+        ends = await self._broker.end_offsets({topic for topic, _ in landed}) if landed else {}
         if ends is None:
             return None
         return sum(max(0, ends.get(partition, offset) - offset) for partition, offset in landed.items())

@@ -1,50 +1,43 @@
-"""Prometheus metrics in text format 0.0.4: requests are counted here, the platform's figures read when asked."""
+"""The API's Prometheus metrics: requests are counted as they are answered, the platform's figures read when asked."""
 
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from prometheus_client import Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector, CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from plimsoll.metrics import new_registry
+
+MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 Labels = Mapping[str, str]
+Families = Iterable[GaugeMetricFamily]
 
 
 class RequestMetrics:
     """Counts and times of requests by method, route template and status: few series however many sites there are."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str, int], int] = defaultdict(int)
-        self._buckets: dict[str, list[int]] = defaultdict(lambda: [0] * (len(BUCKETS_S) + 1))
-        self._sums: dict[str, float] = defaultdict(float)
+        self.registry = new_registry()
+        self._counts = Counter(
+            "plimsoll_http_requests", "Requests answered, by method, route and status.", ["method", "route", "status"],
+            registry=self.registry,
+        )  # fmt: skip
+        self._durations = Histogram(
+            "plimsoll_http_request_duration_seconds", "Time to the end of the answer, by route.", ["route"],
+            buckets=BUCKETS_S, registry=self.registry,
+        )  # fmt: skip
 
     def observe(self, method: str, route: str, status: int, duration_s: float) -> None:
         """Count one answered request."""
-        self._counts[method, route, status] += 1
-        self._buckets[route][bisect_left(BUCKETS_S, duration_s)] += 1
-        self._sums[route] += duration_s
-
-    def lines(self) -> Iterable[str]:
-        """The metrics in Prometheus' text format."""
-        name = "plimsoll_http_requests_total"
-        yield from header(name, "counter", "Requests answered, by method, route and status.")
-        for (method, route, status), count in sorted(self._counts.items()):
-            yield sample(name, count, {"method": method, "route": route, "status": str(status)})
-        name = "plimsoll_http_request_duration_seconds"
-        yield from header(name, "histogram", "Time to the end of the answer, by route.")
-        for route, buckets in sorted(self._buckets.items()):
-            running = 0
-            for bound, count in zip((*BUCKETS_S, float("inf")), buckets, strict=True):
-                running += count
-                le = "+Inf" if bound == float("inf") else str(bound)
-                yield sample(f"{name}_bucket", running, {"route": route, "le": le})
-            yield sample(f"{name}_sum", self._sums[route], {"route": route})
-            yield sample(f"{name}_count", running, {"route": route})
+        self._counts.labels(method, route, str(status)).inc()
+        self._durations.labels(route).observe(duration_s)
 
 
 class CountRequests:
@@ -75,25 +68,25 @@ class CountRequests:
             self._metrics.observe(scope["method"], route, status, time.perf_counter() - started)
 
 
-def header(name: str, kind: str, text: str) -> Iterable[str]:
-    """The two lines that introduce a metric."""
-    yield f"# HELP {name} {text}"
-    yield f"# TYPE {name} {kind}"
-
-
-def sample(name: str, value: float, labels: Labels | None = None) -> str:
-    """One line with a value."""
-    written = ",".join(f'{label}="{_escaped(text)}"' for label, text in (labels or {}).items())
-    return f"{name}{{{written}}} {value}" if written else f"{name} {value}"
-
-
-def gauge(name: str, text: str, values: Iterable[tuple[Labels, float | None]]) -> Iterable[str]:
+def gauge(name: str, text: str, values: Iterable[tuple[Labels, float | None]]) -> GaugeMetricFamily:
     """A gauge with its values; what is not known is left out, which Prometheus shows as absent."""
-    yield from header(name, "gauge", text)
-    for labels, value in values:
-        if value is not None:
-            yield sample(name, value, labels)
+    known = [(labels, value) for labels, value in values if value is not None]
+    family = GaugeMetricFamily(name, text, labels=list(known[0][0]) if known else [])
+    for labels, value in known:
+        family.add_metric(list(labels.values()), value)
+    return family
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+def exposition(requests: RequestMetrics, families: Families) -> bytes:
+    """The requests' metrics and those read now, in Prometheus' text format 0.0.4."""
+    now = CollectorRegistry(auto_describe=False)
+    now.register(_Families(families))
+    return bytes(generate_latest(requests.registry) + generate_latest(now))
+
+
+class _Families(Collector):
+    def __init__(self, families: Families) -> None:
+        self._families = list(families)
+
+    def collect(self) -> Families:
+        return self._families

@@ -18,7 +18,7 @@ from serving.levels import NO_DATA, Levels
 from serving.queries.occupancy import SITES_NOW
 from serving.schemas.occupancy import SiteNow
 
-MAX_AGE_S = 1.0
+MAX_AGE_S = 0.5
 MAX_TENANTS = 500
 MAX_ANSWERS = 200
 
@@ -62,7 +62,7 @@ class Snapshots:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def of(self, tenant_id: str) -> Snapshot:
-        """A snapshot that is at most a second old.
+        """A snapshot that is at most half a second old.
 
         Raises:
             psycopg.OperationalError: the database does not answer. An old state is not passed off as the present one.

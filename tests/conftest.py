@@ -74,6 +74,8 @@ def platform_env(stack: LocalStack, database_url: str, tmp_path: Path) -> dict[s
         **os.environ,
         "DATABASE_URL": database_url,
         "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
+        "PLIMSOLL_LANDER_METRICS_PORT": "0",
+        "PLIMSOLL_MQTT_METRICS_PORT": "0",
         "PLIMSOLL_KAFKA_GROUP": str(conninfo_to_dict(database_url)["dbname"]),
         "PLIMSOLL_HOME": str(tmp_path / "home"),
     }

@@ -66,6 +66,7 @@ class Bridge:
     """Moves messages from MQTT to Kafka until it is stopped.
 
     Attributes:
+        received: messages taken from the broker, those that came again included.
         accepted: events that Kafka acknowledged, by topic.
         refused: messages that went to a dead-letter topic, by (topic, code).
     """
@@ -78,6 +79,7 @@ class Bridge:
         contracts: Mapping[str, Contract],
         settings: BridgeSettings,
     ) -> None:
+        self.received = 0
         self.accepted: Counter[str] = Counter()
         self.refused: Counter[tuple[str, str]] = Counter()
         self._link = link
@@ -90,6 +92,12 @@ class Bridge:
         self._stop = threading.Event()
         self._session: Session | None = None
         self._reported = (0, 0)
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that are not acknowledged to the broker yet."""
+        session = self._session
+        return session.in_flight if session is not None else 0
 
     def stop(self) -> None:
         """Ask the bridge to end when what it has in hand is acknowledged; safe to call from a signal handler."""
@@ -143,6 +151,7 @@ class Bridge:
         from kafka.errors import KafkaError
 
         received_at = datetime.now(UTC)
+        self.received += len(arrivals)
         try:
             opened = [self._open(arrival) for arrival in arrivals]
             senders = {s for _, payload, device_id in opened if (s := sender_of(payload, device_id))}

@@ -29,9 +29,11 @@ def run(
     """Bridge until Ctrl-C or SIGTERM; a message is acknowledged to the broker when Kafka has it."""
     import signal
 
+    from ingest.gateways.metrics import BridgeMetrics
     from ingest.gateways.mqtt import Bridge, BridgeSettings, link_from
     from plimsoll.contracts import load_contracts
     from plimsoll.logging import configure
+    from plimsoll.metrics import new_registry, serve
     from plimsoll.settings import Settings
 
     settings = Settings.load()
@@ -51,5 +53,8 @@ def run(
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: bridge.stop())
+    registry = new_registry()
+    registry.register(BridgeMetrics(bridge))
+    serve(registry, settings.host, settings.mqtt_metrics_port, "PLIMSOLL_MQTT_METRICS_PORT")
     bridge.run()
     typer.echo(f"accepted {bridge.accepted.total():,} events, refused {bridge.refused.total():,}")

@@ -98,6 +98,11 @@ class Session:
             self._wake.wait(timeout_s)
         return stop.is_set() or self._trouble is not None
 
+    @property
+    def in_flight(self) -> int:
+        """Messages that came and are not acknowledged yet."""
+        return self._acknowledgements.count()
+
     def wake(self) -> None:
         """Let `is_over` look again."""
         self._wake.set()
@@ -239,6 +244,10 @@ class _Acknowledgements:
                 self._acknowledge(self._expected.popleft())
             if not self._expected:
                 self._changed.notify_all()
+
+    def count(self) -> int:
+        """Messages that wait for their acknowledgement."""
+        return len(self._expected)
 
     def wait_until_none(self, timeout_s: float) -> None:
         """Wait until every message is acknowledged."""

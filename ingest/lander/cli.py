@@ -30,6 +30,7 @@ def run(
     from plimsoll.contracts import load_contracts
     from plimsoll.contracts.topics import end_offsets
     from plimsoll.logging import configure
+    from plimsoll.metrics import serve
     from plimsoll.settings import Settings
 
     settings = Settings.load()
@@ -37,7 +38,15 @@ def run(
     if settings.log_level != "DEBUG":  # the client tells of every attempt, ten a second; the lander says what is wrong
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
     contracts = load_contracts(settings.contracts_dir)
-    lander = Lander(settings.require_database_url(), settings.require_kafka(), contracts, settings.kafka_group, name)
+    lander = Lander(
+        settings.require_database_url(),
+        settings.require_kafka(),
+        contracts,
+        settings.kafka_group,
+        name,
+        settings.kafka_client,
+    )
+    serve(lander.metrics.registry, settings.host, settings.lander_metrics_port, "PLIMSOLL_LANDER_METRICS_PORT")
     ends = end_offsets(settings.require_kafka(), contracts) if until_caught_up else None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: lander.stop())

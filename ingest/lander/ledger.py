@@ -109,20 +109,26 @@ def advance(connection: psycopg.Connection, positions: Mapping[Position, int], l
     Raises:
         FencedError: a position is not where the caller believes it to be; nothing of the transaction may stay.
     """
-    moved = []
-    for position, next_offset in positions.items():
-        updated = connection.execute(
-            """
-            UPDATE ingest.offsets SET next_offset = %s, landed_at = %s
-            WHERE topic = %s AND partition = %s AND topic_id = %s AND next_offset = %s AND landed_at < %s
-            """,
-            [next_offset, landed_at, position.topic, position.partition, position.topic_id,
-             position.next_offset, landed_at],
-        )  # fmt: skip
-        if updated.rowcount != 1:
+    if not positions:
+        return []
+    wanted = [(p.topic, p.partition, p.topic_id, p.next_offset, offset) for p, offset in positions.items()]
+    rows = connection.execute(
+        """
+        UPDATE ingest.offsets AS ledger SET next_offset = wanted.next_offset, landed_at = %s
+        FROM unnest(%s::text[], %s::integer[], %s::text[], %s::bigint[], %s::bigint[])
+            AS wanted (topic, partition, topic_id, expected_offset, next_offset)
+        WHERE ledger.topic = wanted.topic AND ledger.partition = wanted.partition
+            AND ledger.topic_id = wanted.topic_id AND ledger.next_offset = wanted.expected_offset
+            AND ledger.landed_at < %s
+        RETURNING ledger.topic, ledger.partition
+        """,
+        [landed_at, *map(list, zip(*wanted, strict=True)), landed_at],
+    )
+    moved = set(rows.fetchall())
+    for position in positions:
+        if (position.topic, position.partition) not in moved:
             raise FencedError(position)
-        moved.append(replace(position, next_offset=next_offset, landed_at=landed_at))
-    return moved
+    return [replace(position, next_offset=offset, landed_at=landed_at) for position, offset in positions.items()]
 
 
 def landed_offsets(connection: psycopg.Connection) -> dict[tuple[str, int], int]:

@@ -15,7 +15,7 @@ from dagster import (
 
 from orchestration.keys import PLATFORM_TEAM, raw_key, topic_key
 from orchestration.resources import Platform
-from orchestration.streams import StreamState, end_offsets, stream_state
+from orchestration.streams import StreamState, ends_if_known, stream_state
 from plimsoll.contracts import Contract
 from plimsoll.contracts.ddl import LANDING_COLUMNS
 
@@ -53,7 +53,7 @@ def raw_tables(contracts: Sequence[Contract]) -> AssetsDefinition:
     @multi_observable_source_asset(name="observe_raw_tables", specs=[_raw_spec(c) for c in contracts], can_subset=True)  # type: ignore[untyped-decorator]
     def observe_raw_tables(context: AssetExecutionContext, platform: Platform) -> Iterator[ObserveResult]:
         chosen = [by_key[key] for key in sorted(context.selected_asset_keys)]
-        ends = end_offsets(platform.settings().kafka_bootstrap_servers, chosen)
+        ends = ends_if_known(platform.settings().kafka_bootstrap_servers, chosen)
         with platform.connection() as connection:
             for contract in chosen:
                 state = stream_state(connection, contract, ends)
@@ -100,6 +100,9 @@ def _metadata(state: StreamState) -> dict[str, MetadataValue]:
         metadata["newest_event_at"] = MetadataValue.timestamp(state.newest_event_at)
     if state.newest_landing_at:
         metadata["newest_landing_at"] = MetadataValue.timestamp(state.newest_landing_at)
+    if state.rejects:
+        metadata["rejected_by_reason"] = MetadataValue.json(state.rejects)
     if state.lag is not None:
-        metadata["lag_messages"] = MetadataValue.int(state.lag)
+        metadata["lag_messages"] = MetadataValue.int(sum(state.lag.values()))
+        metadata["lag_by_partition"] = MetadataValue.json({str(number): count for number, count in state.lag.items()})
     return metadata

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
+from typing import Any
 
 from plimsoll.contracts.model import Contract
 from plimsoll.errors import PlimsollError
 
 # The broker stamps arrival itself: the sender's clock is in the payload already.
 _TOPIC_CONFIG = {"retention.ms": str(7 * 24 * 3600 * 1000), "message.timestamp.type": "LogAppendTime"}
+
+PATIENCE_MS = 5_000
+Ends = dict[tuple[str, int], int]
+"""(topic, partition) to the offset after its newest message."""
 
 
 def wanted_topics(contracts: Iterable[Contract]) -> dict[str, int]:
@@ -26,37 +32,53 @@ def present_topics(bootstrap_servers: str) -> dict[str, int]:
     Raises:
         PlimsollError: the broker cannot be reached.
     """
-    from kafka import KafkaConsumer
-    from kafka.errors import KafkaError
-
-    try:
-        consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
-    except KafkaError as error:
-        raise PlimsollError(f"Kafka at {bootstrap_servers} cannot be reached: {error}") from error
-    try:
+    with closing(open_consumer(bootstrap_servers)) as consumer:
         return {topic: len(consumer.partitions_for_topic(topic) or ()) for topic in consumer.topics()}
-    finally:
-        consumer.close()
 
 
-def end_offsets(bootstrap_servers: str, topics: Iterable[str]) -> dict[tuple[str, int], int]:
-    """(topic, partition) to the offset after its newest message.
+def end_offsets(bootstrap_servers: str, topics: Iterable[str]) -> Ends:
+    """How far each partition of the topics goes; topics that do not exist are left out.
 
     Raises:
         PlimsollError: the broker cannot be reached.
     """
-    from kafka import KafkaConsumer, TopicPartition
+    from kafka.errors import KafkaError
+
+    with closing(open_consumer(bootstrap_servers)) as consumer:
+        try:
+            return read_ends(consumer, topics)
+        except KafkaError as error:
+            raise PlimsollError(f"Kafka at {bootstrap_servers} does not answer: {error}") from error
+
+
+def open_consumer(bootstrap_servers: str) -> Any:
+    """A consumer of no group, for questions about topics; it gives up after seconds, and belongs to one thread.
+
+    Raises:
+        PlimsollError: the broker cannot be reached.
+    """
+    from kafka import KafkaConsumer
     from kafka.errors import KafkaError
 
     try:
-        consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
-        try:
-            wanted = [TopicPartition(t, n) for t in topics for n in consumer.partitions_for_topic(t) or ()]
-            return {(p.topic, p.partition): offset for p, offset in consumer.end_offsets(wanted).items()}
-        finally:
-            consumer.close()
+        return KafkaConsumer(
+            bootstrap_servers=bootstrap_servers, client_id="plimsoll-observer", enable_auto_commit=False,
+            request_timeout_ms=PATIENCE_MS, bootstrap_timeout_ms=PATIENCE_MS,
+        )  # fmt: skip
     except KafkaError as error:
         raise PlimsollError(f"Kafka at {bootstrap_servers} cannot be reached: {error}") from error
+
+
+def read_ends(consumer: Any, topics: Iterable[str]) -> Ends:
+    """Ask an open consumer how far the topics go.
+
+    Raises:
+        kafka.errors.KafkaError: the broker does not answer.
+    """
+    from kafka import TopicPartition
+
+    wanted = [TopicPartition(topic, n) for topic in topics for n in consumer.partitions_for_topic(topic) or ()]
+    return {(p.topic, p.partition): end for p, end in consumer.end_offsets(wanted).items()}
 
 
 def create_topics(bootstrap_servers: str, contracts: Iterable[Contract], replication: int = 1) -> list[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client.core import GaugeMetricFamily
 
+from ingest.gateways.gateway import Gateway
+from ingest.gateways.metrics import event_counts
 from serving.database import Database
 from serving.health import Doctor, Report
-from serving.metrics import MEDIA_TYPE, RequestMetrics, gauge
+from serving.metrics import MEDIA_TYPE, Families, RequestMetrics, exposition, gauge
 from serving.schemas.system import Alive, Component, Health
 from serving.snapshot import LiveState, Snapshot
 from serving.tenancy import Tenant
@@ -43,8 +44,10 @@ async def metrics(tenant_id: Tenant, live: LiveState, request: Request) -> Respo
     snapshot = await live.of(tenant_id) if report.parts["database"].state == "ok" else None
     counted: RequestMetrics = request.app.state.request_metrics
     database: Database = request.app.state.database
-    lines = [*counted.lines(), *_part_lines(report), *_pool_lines(database), *_site_lines(snapshot)]
-    return Response("\n".join(lines) + "\n", media_type=MEDIA_TYPE)
+    gateway: Gateway | None = getattr(request.app.state, "gateway", None)
+    events = event_counts(gateway.accepted, gateway.refused) if gateway else ()
+    families = [*_parts(report), _pool(database), *_sites(snapshot), *events]
+    return Response(exposition(counted, families), media_type=MEDIA_TYPE)
 
 
 async def _report(request: Request) -> Report:
@@ -61,37 +64,35 @@ def _health(report: Report) -> Health:
     )
 
 
-def _part_lines(report: Report) -> Iterable[str]:
+def _parts(report: Report) -> Families:
     parts = report.parts
-    yield from gauge(
+    yield gauge(
         "plimsoll_component_up",
         "1 if the part is ok, 0 if degraded or down; absent if unknown.",
         [({"component": n}, None if p.state == "unknown" else float(p.state == "ok")) for n, p in parts.items()],
     )
     lander = parts["lander"].figures
-    yield from gauge(
-        "plimsoll_lander_lag_messages", "Messages in Kafka, not landed.", [({}, lander.get("lag_messages"))]
-    )
-    yield from gauge("plimsoll_lander_last_batch_age_seconds", "Since the last landing.", [({}, lander.get("age_s"))])
-    yield from gauge(
+    yield gauge("plimsoll_lander_lag_messages", "Messages in Kafka, not landed.", [({}, lander.get("lag_messages"))])
+    yield gauge("plimsoll_lander_last_batch_age_seconds", "Since the last landing.", [({}, lander.get("age_s"))])
+    yield gauge(
         "plimsoll_newest_event_age_seconds", "Since the newest landed event.", [({}, lander.get("newest_event_age_s"))]
     )
-    yield from gauge(
+    yield gauge(
         "plimsoll_marts_age_seconds", "Since the hourly mart changed.", [({}, parts["marts"].figures.get("age_s"))]
     )
-    yield from gauge(
+    yield gauge(
         "plimsoll_forecast_age_seconds",
         "Since the origin of the newest forecast.",
         [({}, parts["forecast"].figures.get("age_s"))],
     )
 
 
-def _pool_lines(database: Database) -> Iterable[str]:
+def _pool(database: Database) -> GaugeMetricFamily:
     values = [({"state": name}, float(value)) for name, value in database.statistics().items()]
-    yield from gauge("plimsoll_database_pool", "Connections of the pool, and requests waiting for one.", values)
+    return gauge("plimsoll_database_pool", "Connections of the pool, and requests waiting for one.", values)
 
 
-def _site_lines(snapshot: Snapshot | None) -> Iterable[str]:
+def _sites(snapshot: Snapshot | None) -> Families:
     if snapshot is None:
         return
     counts: dict[tuple[str, str], int] = {}
@@ -99,4 +100,4 @@ def _site_lines(snapshot: Snapshot | None) -> Iterable[str]:
         key = (site.kind, "silent" if site.is_stale else "heard")
         counts[key] = counts.get(key, 0) + 1
     values = [({"kind": kind, "state": state}, float(count)) for (kind, state), count in sorted(counts.items())]
-    yield from gauge("plimsoll_sites", "Active sites of the tenant, heard lately or silent.", values)
+    yield gauge("plimsoll_sites", "Active sites of the tenant, heard lately or silent.", values)

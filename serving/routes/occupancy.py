@@ -48,7 +48,7 @@ async def occupancy_now(
     """All active sites as they are now.
 
     A site that has been silent for longer than its readings hold (5 minutes for a bus) is `is_stale`, and its `count`
-    is null: unknown, never empty. The answer is at most one second old.
+    is null: unknown, never empty. The answer is at most half a second old.
     """
     snapshot = await live.of(tenant_id)
     version = request.app.state.levels.version

@@ -125,8 +125,8 @@ def test_metrics_count_requests_by_route_and_sites_by_state(client: TestClient) 
 
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = answer.text.splitlines()
-    assert 'plimsoll_http_requests_total{method="GET",route="/api/occupancy/{site_id}",status="200"} 2' in lines
-    assert 'plimsoll_http_requests_total{method="GET",route="unmatched",status="404"} 1' in lines
+    assert 'plimsoll_http_requests_total{method="GET",route="/api/occupancy/{site_id}",status="200"} 2.0' in lines
+    assert 'plimsoll_http_requests_total{method="GET",route="unmatched",status="404"} 1.0' in lines
     assert 'plimsoll_sites{kind="bus",state="heard"} 1.0' in lines
     assert 'plimsoll_sites{kind="bus",state="silent"} 1.0' in lines
     assert all(re.fullmatch(r"#.*|[a-z_]+(\{[^}]*(\{[^}]*\}[^}]*)*\})? [-+.\de]+", line) for line in lines), lines

@@ -1,28 +1,40 @@
-"""The Prometheus text format."""
+"""What the API shows Prometheus."""
 
 from __future__ import annotations
 
-from serving.metrics import RequestMetrics, gauge, sample
+from prometheus_client.parser import text_string_to_metric_families
+
+from serving.metrics import RequestMetrics, exposition, gauge
+
+ROUTE = "/api/occupancy/{site_id}"
+
+
+def samples(text: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    families = text_string_to_metric_families(text.decode())
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
 
 
 def test_requests_are_counted_and_timed_in_cumulative_buckets() -> None:
     metrics = RequestMetrics()
     for duration in (0.001, 0.005, 0.3, 60.0):
-        metrics.observe("GET", "/api/occupancy/{site_id}", 200, duration)
+        metrics.observe("GET", ROUTE, 200, duration)
 
-    text = "\n".join(metrics.lines())
+    found = samples(exposition(metrics, []))
 
-    route = 'route="/api/occupancy/{site_id}"'
-    assert f'plimsoll_http_requests_total{{method="GET",{route},status="200"}} 4' in text
-    assert f'_bucket{{{route},le="0.005"}} 2' in text
-    assert f'_bucket{{{route},le="0.5"}} 3' in text
-    assert f'_bucket{{{route},le="+Inf"}} 4' in text
-    assert f"_count{{{route}}} 4" in text
+    request = (("method", "GET"), ("route", ROUTE), ("status", "200"))
+    bucket = "plimsoll_http_request_duration_seconds_bucket"
+    assert found["plimsoll_http_requests_total", request] == 4
+    assert [found[bucket, (("le", le), ("route", ROUTE))] for le in ("0.005", "0.5", "+Inf")] == [2, 3, 4]
 
 
 def test_labels_are_escaped() -> None:
-    assert sample("m", 1, {"a": 'x"\\\n'}) == 'm{a="x\\"\\\\\\n"} 1'
+    text = exposition(RequestMetrics(), [gauge("m", "A metric.", [({"a": 'x"\\\n'}, 1)])])
+
+    assert samples(text)["m", (("a", 'x"\\\n'),)] == 1
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    assert list(gauge("m", "A metric.", [({}, None)])) == ["# HELP m A metric.", "# TYPE m gauge"]
+    text = exposition(RequestMetrics(), [gauge("m", "A metric.", [({"a": "b"}, None)])])
+
+    assert "m{" not in text.decode()
+    assert "# TYPE m gauge" in text.decode()

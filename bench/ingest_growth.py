@@ -1,0 +1,186 @@
+"""Does history cost anything? The landing rate and the refresh of the marts with nothing and with much in the tables.
+
+The history lies in day partitions of the past, spread over as many days as the contract keeps; the new events are five
+minutes of a thousand buses at 1 Hz.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from unittest import mock
+
+import psycopg
+from ingest_ground import SITES, TOPIC, Ground, Row, console, fields
+from psycopg import sql
+
+from ingest.lander.landing import Landing, Message, no_garbage_collection
+from ingest.lander.ledger import open_position
+from plimsoll.contracts.ddl import day_partition
+from plimsoll.environment import client_environment
+from plimsoll.settings import PROJECT_DIR, Settings
+
+NEW_S = 300
+BATCH = 10_000
+ROWS_PER_DAY = 500_000
+HISTORY_PARTITION = -1
+WANTED_REFRESH_S, WANTED_REFRESH_FACTOR, WANTED_LANDING_SHARE, WANTED_READ_SHARE = 10.0, 1.5, 0.9, 0.01
+
+
+@dataclass
+class Sample:
+    """What it took with so many rows in the raw table.
+
+    Attributes:
+        landing: events per second.
+        refresh_s: one `dbt build` for the new events, tests included, dbt loaded already.
+        read: rows of the history that the refresh read.
+    """
+
+    rows: int
+    landing: float
+    refresh_s: float
+    read: int
+
+
+def measure(ground: Ground, sizes: list[int]) -> list[Row]:
+    """A fresh database for each size; the first is the empty case that the others are held against."""
+    samples = [_sample(ground, size) for size in [0, *sizes]]
+    empty = samples[0]
+    rows = []
+    for sample in samples:
+        figure = f"writing {sample.landing:,.0f} events/s, refresh {sample.refresh_s:.1f} s"
+        wanted, is_met = "", None
+        if sample is not empty:
+            figure += f", {sample.read:,} rows of the history read"
+            wanted = (
+                f"landing ≥ {WANTED_LANDING_SHARE:.0%}, refresh ≤ {WANTED_REFRESH_FACTOR} × and < "
+                f"{WANTED_REFRESH_S:.0f} s, ≤ {WANTED_READ_SHARE:.0%} of the history read"
+            )
+            is_met = (
+                sample.landing >= WANTED_LANDING_SHARE * empty.landing
+                and sample.refresh_s <= min(WANTED_REFRESH_FACTOR * empty.refresh_s, WANTED_REFRESH_S)
+                and sample.read <= WANTED_READ_SHARE * sample.rows
+            )
+        rows.append(Row(f"{sample.rows:,} rows of history, {NEW_S * SITES:,} new", figure, wanted, is_met))
+    return rows
+
+
+def _sample(ground: Ground, size: int) -> Sample:
+    with (
+        ground.database() as url,
+        psycopg.connect(url, autocommit=True, options="-c timezone=UTC") as connection,
+        _dbt(ground, url) as build,
+    ):
+        with console.status(f"{size:,} rows of history and their marts"):
+            _load_history(connection, ground, size)
+            build()
+        # As many events as count, once before: the first incremental run of a model plans and compiles anew.
+        now = datetime.now(UTC)
+        _land_new(connection, ground, now - timedelta(seconds=2 * NEW_S), 0)
+        build()
+        landing = _land_new(connection, ground, now - timedelta(seconds=NEW_S), NEW_S * SITES)
+        before, started = _history_read(connection), time.perf_counter()
+        build()
+        refresh_s = time.perf_counter() - started
+        return Sample(size, landing, refresh_s, _history_read(connection) - before)
+
+
+@contextmanager
+def _dbt(ground: Ground, url: str) -> Iterator[Callable[[], None]]:
+    """`dbt build` as the job refresh_marts runs it, in this process."""
+    from dbt.cli.main import dbtRunner
+
+    target = ground.folder / "dbt" / url.rpartition("/")[2]
+    settings = Settings(database_url=url, home=ground.folder / "home")  # type: ignore[arg-type]
+    places = ["--target-path", str(target), "--log-path", str(target / "logs"), "--quiet", "--no-use-colors"]
+    project = ["--project-dir", str(PROJECT_DIR / "dbt_project"), "--profiles-dir", str(PROJECT_DIR / "dbt_project")]
+    runner = dbtRunner()
+
+    def build() -> None:
+        done = runner.invoke(["build", "--exclude-resource-type", "unit_test", *project, *places])
+        if not done.success:
+            failed = [r.node.name for r in getattr(done.result, "results", []) if r.status not in ("success", "pass")]
+            raise RuntimeError(f"dbt build failed: {done.exception or failed}")
+
+    with mock.patch.dict(os.environ, client_environment(settings)):
+        yield build
+
+
+def _load_history(connection: psycopg.Connection, ground: Ground, size: int) -> None:
+    """Rows of past landing days, made in the database: a bus reports every few seconds of each day."""
+    contract = ground.contracts[TOPIC]
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = -(-size // ROWS_PER_DAY)
+    for ago in range(days, 0, -1):
+        day = today - timedelta(days=ago)
+        connection.execute(day_partition(contract, day.date()))
+        rows = min(ROWS_PER_DAY, size - (days - ago) * ROWS_PER_DAY)
+        connection.execute(
+            sql.SQL(
+                """
+                INSERT INTO {} (tenant_id, site_id, device_id, ts_device, door_id, in_count, out_count, occupancy,
+                    capacity, event_id, seq, route_id, fw_version, _topic, _partition, _offset, _broker_at, _landed_at)
+                SELECT 'default', 'TJ-' || to_char(n %% {sites}, 'FM0000'), 'EDGE-' || n %% {sites},
+                    %(day)s + n * interval '1 day' / {rows}, 1, n %% 7, n %% 5, n %% 90, 80, %(day)s::date || '-' || n,
+                    n / {sites}, '1', '1.7.3', {topic}, {partition}, n, %(day)s + n * interval '1 day' / {rows},
+                    %(day)s + interval '1 day' - interval '1 second'
+                FROM generate_series(0, {rows} - 1) AS n
+                """
+            ).format(
+                sql.Identifier(*contract.schema_table),
+                sites=SITES, rows=rows, topic=TOPIC, partition=HISTORY_PARTITION,
+            ),
+            {"day": day},
+        )  # fmt: skip
+    if days:
+        position = open_position(connection, TOPIC, HISTORY_PARTITION, "history", "history", 0)
+        connection.execute(
+            "UPDATE ingest.offsets SET landed_at = %s WHERE topic = %s AND partition = %s",
+            [today - timedelta(seconds=1), position.topic, position.partition],
+        )
+    connection.execute("ANALYZE raw.occupancy_events")
+
+
+def _land_new(connection: psycopg.Connection, ground: Ground, start: datetime, offset: int) -> float:
+    """Land five minutes of events as a lander does; decoding and Kafka are the same whatever the history."""
+    landing = Landing(ground.contracts)
+    landing.prepare(connection)
+    position = open_position(connection, TOPIC, 0, "bench", "bench", 0)
+    spent = 0.0
+    with no_garbage_collection():
+        for first in range(0, NEW_S * SITES, BATCH):
+            batch = landing.decode(list(_messages(start, first, offset)))
+            started = time.perf_counter()
+            [position] = landing.write(connection, batch, {position: offset + first + BATCH})
+            spent += time.perf_counter() - started
+    return NEW_S * SITES / spent
+
+
+def _messages(start: datetime, first: int, offset: int) -> Iterator[Message]:
+    now = datetime.now(UTC)
+    for number in range(first, first + BATCH):
+        event = fields(number)
+        event["ts_device"] = (start + timedelta(seconds=number // SITES)).isoformat()
+        event["event_id"] = f"new-{offset + number}"
+        event["seq"] = (offset + number) // SITES
+        yield Message(TOPIC, 0, offset + number, now, None, json.dumps(event).encode())
+
+
+def _history_read(connection: psycopg.Connection) -> int:
+    """Rows that were ever read from partitions of past days: few, if the plan or the index leaves them out."""
+    connection.execute("SELECT pg_stat_clear_snapshot(), pg_sleep(1.1)")  # sessions report once a second
+    row = connection.execute(
+        """
+        SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::bigint FROM pg_stat_user_tables
+        WHERE schemaname = 'raw' AND relname LIKE 'occupancy\\_events\\_p%%'
+            AND relname < 'occupancy_events_p' || to_char(now(), 'YYYYMMDD')
+        """,
+        [],
+    ).fetchone()
+    return int(row[0]) if row else 0
