@@ -15,6 +15,8 @@ from plimsoll.contracts import Contract, Decoder, InvalidEvent
 
 log = logging.getLogger(__name__)
 DELIVERY_TIMEOUT_MS = 10_000
+ANSWER_TIMEOUT_S = 12.0
+"""No sender waits longer, whatever the client library is waiting for."""
 METADATA_TIMEOUT_MS = 3_000
 Normalise = Callable[[Mapping[str, Any]], dict[str, Any]]
 Check = Callable[[int, Any], None]
@@ -109,8 +111,12 @@ class Gateway:
     async def _produce(self, topic: str, messages: Sequence[tuple[bytes, bytes]]) -> None:
         loop = asyncio.get_running_loop()
         acknowledged: asyncio.Future[None] = loop.create_future()
-        await loop.run_in_executor(self._sender, self._send, topic, messages, loop, acknowledged)
-        await acknowledged
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await loop.run_in_executor(self._sender, self._send, topic, messages, loop, acknowledged)
+                await acknowledged
+        except TimeoutError:
+            raise BrokerUnavailable(f"no acknowledgement within {ANSWER_TIMEOUT_S:.0f} s") from None
 
     def _send(
         self,
@@ -146,6 +152,10 @@ class Gateway:
 def new_producer(bootstrap_servers: str, client_id: str) -> Any:
     """A KafkaProducer that gives up after `DELIVERY_TIMEOUT_MS`, so that senders hear of a broker that is away.
 
+    It is not idempotent: an idempotent one of kafka-python that has given a batch up waits for the broker before it
+    gives up the next, and nobody hears anything meanwhile. One request at a time keeps the order all the same, and a
+    message that is sent twice is a repeat.
+
     Raises:
         kafka.errors.KafkaError: no broker answers.
     """
@@ -155,11 +165,14 @@ def new_producer(bootstrap_servers: str, client_id: str) -> Any:
         bootstrap_servers=bootstrap_servers,
         client_id=client_id,
         acks="all",
+        enable_idempotence=False,
+        max_in_flight_requests_per_connection=1,
         linger_ms=2,
         max_block_ms=METADATA_TIMEOUT_MS,
         request_timeout_ms=5_000,
         delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
         bootstrap_timeout_ms=METADATA_TIMEOUT_MS,
+        reconnect_backoff_max_ms=1_000,  # by default a broker that is back is found up to 30 s later
     )
 
 

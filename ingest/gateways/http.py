@@ -263,20 +263,22 @@ async def _receive(socket: WebSocket) -> bytes:
 
 async def _take(gateway: Gateway, message: bytes, tenant_id: str, max_body_bytes: int) -> dict[str, Any]:
     if len(message) > max_body_bytes:
-        return {
-            "status": "error",
-            "field": None,
-            "reason": f"the message is larger than {max_body_bytes:,} bytes",
-        }
+        return _not_taken("content_too_large", f"the message is larger than {max_body_bytes:,} bytes")
     try:
         payload = msgspec.json.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return {"status": "error", "field": None, "reason": f"not valid JSON: {error}"}
+    except RecursionError:
+        return _not_taken("too_deep", "the JSON is nested too deeply")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _not_taken("not_json", f"not valid JSON: {error}")
     try:
         refusals = await gateway.accept("traffic.counts", [payload], traffic_count, tenant_id)
     except BrokerUnavailable:
-        reason = "Kafka did not acknowledge; send this again"
-        return {"status": "error", "field": None, "reason": reason, "retry_after_s": RETRY_AFTER_S}
+        return _not_taken("broker_unavailable", "Kafka did not acknowledge; send this again", RETRY_AFTER_S)
     if refusals:
-        return {"status": "error", "field": refusals[0].field, "reason": refusals[0].reason}
+        return _not_taken(refusals[0].code, refusals[0].reason, field=refusals[0].field)
     return {"status": "ok"}
+
+
+def _not_taken(code: str, reason: str, retry_after_s: int | None = None, field: str | None = None) -> dict[str, Any]:
+    answer: dict[str, Any] = {"status": "error", "code": code, "field": field, "reason": reason}
+    return answer if retry_after_s is None else answer | {"retry_after_s": retry_after_s}

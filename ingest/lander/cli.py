@@ -23,7 +23,6 @@ def run(
     ] = None,
 ) -> None:
     """Land every contract's topic until Ctrl-C or SIGTERM; the batch in hand is finished first."""
-    import logging
     import signal
 
     from ingest.lander.lander import Lander
@@ -34,8 +33,6 @@ def run(
 
     settings = Settings.load()
     configure(settings.log_level)
-    if settings.log_level != "DEBUG":  # the client tells of every attempt, ten a second; the lander says what is wrong
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)
     contracts = load_contracts(settings.contracts_dir)
     lander = Lander(settings.require_database_url(), settings.require_kafka(), contracts, settings.kafka_group, name)
     ends = end_offsets(settings.require_kafka(), contracts) if until_caught_up else None
