@@ -27,6 +27,16 @@ class BrokerUnavailable(Exception):
     """Kafka did not acknowledge in time. The sender keeps the event and tries again later."""
 
 
+class IngestOff(BrokerUnavailable):
+    """There is no Kafka here at all."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "live ingest is off: this platform runs without Kafka; load files with `plimsoll load`, or set "
+            "KAFKA_BOOTSTRAP_SERVERS and restart"
+        )
+
+
 @dataclass(frozen=True)
 class Refusal:
     """Why one event of a request was refused; `index` is its place in the list."""
@@ -66,12 +76,16 @@ class Encoder:
 class Gateway:
     """Produces checked events. One per process; `close` it at the end.
 
+    Args:
+        bootstrap_servers: `host:port[,host:port]`; None takes nothing.
+        contracts: by topic.
+
     Attributes:
         accepted: events that Kafka acknowledged, by topic.
         refused: events that were refused, by (topic, code).
     """
 
-    def __init__(self, bootstrap_servers: str, contracts: Mapping[str, Contract]) -> None:
+    def __init__(self, bootstrap_servers: str | None, contracts: Mapping[str, Contract]) -> None:
         self.accepted: Counter[str] = Counter()
         self.refused: Counter[tuple[str, str]] = Counter()
         self._bootstrap_servers = bootstrap_servers
@@ -91,7 +105,10 @@ class Gateway:
 
         Raises:
             BrokerUnavailable: Kafka took none or only some; sending all again is harmless.
+            IngestOff: there is no Kafka.
         """
+        if self._bootstrap_servers is None:
+            raise IngestOff
         received_at = datetime.now(UTC)
         messages: list[tuple[bytes, bytes]] = []
         refusals: list[Refusal] = []
@@ -139,6 +156,7 @@ class Gateway:
 
     def _connected(self) -> Any:
         if self._producer is None:
+            assert self._bootstrap_servers is not None  # `accept` has looked
             self._producer = new_producer(self._bootstrap_servers, "plimsoll-gateway")
         return self._producer
 
