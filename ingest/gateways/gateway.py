@@ -14,8 +14,8 @@ from typing import Any
 from plimsoll.contracts import Contract, Decoder, InvalidEvent
 
 log = logging.getLogger(__name__)
-DELIVERY_TIMEOUT_MS = 10_000
-ANSWER_TIMEOUT_S = 12.0
+DELIVERY_TIMEOUT_MS = 6_000  # a device's own patience seldom reaches beyond ten seconds
+ANSWER_TIMEOUT_S = 8.0
 """No sender waits longer, whatever the client library is waiting for."""
 METADATA_TIMEOUT_MS = 3_000
 Normalise = Callable[[Mapping[str, Any]], dict[str, Any]]

@@ -30,7 +30,10 @@ from plimsoll.stack.readiness import await_ready, port_ready
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(not LocalMosquitto.is_installed(), reason="Mosquitto is not installed (apt-get install it)"),
+    pytest.mark.skipif(
+        not LocalMosquitto.is_installed() or shutil.which("mosquitto_pub") is None,
+        reason="Mosquitto or its clients are not installed (apt-get install mosquitto mosquitto-clients)",
+    ),
 ]
 Plimsoll = Callable[..., subprocess.CompletedProcess[str]]
 SECRET = "correct-horse-battery-staple-0001"
