@@ -20,6 +20,7 @@ from ingest.lander.landing import first_line, storable
 from ingest.lander.ledger import FencedError, Position, advance, open_position
 from ingest.lander.source import Partition
 from plimsoll.contracts import Contract
+from plimsoll.errors import PlimsollError
 
 log = logging.getLogger(__name__)
 POLL_MS = 500
@@ -57,7 +58,7 @@ class GatewayLetters:
             except FencedError as error:
                 log.debug("%s; reading the ledger again", error)
                 wait_s = MIN_BACKOFF_S
-            except (psycopg.Error, KafkaError) as error:
+            except (psycopg.Error, KafkaError, PlimsollError) as error:
                 log.error("dead letters of gateways wait: %s; trying again in %.1f s", first_line(error), wait_s)
                 wait_s = min(wait_s * 2, MAX_BACKOFF_S)
             self._stop.wait(wait_s)

@@ -17,8 +17,10 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from kafka import KafkaProducer
 from websockets.sync.client import connect
 
+from ingest.dead_letter_headers import to_headers
 from plimsoll.contracts import load_contracts
 from plimsoll.contracts.topics import create_topics
 from plimsoll.settings import PROJECT_DIR
@@ -210,10 +212,12 @@ def test_what_was_acknowledged_around_an_outage_of_kafka_lands_and_the_rest_is_t
         )
         for client in clients:
             client.stop()
+        bury(kafka.bootstrap_servers, b"refused after the outage")
         await_true(
             lambda: all(set(c.acknowledged) <= landed(connection, c.source) for c in clients),
             "all that was acknowledged",
         )
+        await_true(lambda: is_listed(connection, b"refused after the outage"), "the dead letter")
 
     assert [client.failure for client in clients] == [None] * len(clients)
     assert max(client.longest_s for client in answering) < LONGEST_ANSWER_S
@@ -226,3 +230,16 @@ def landed(connection: psycopg.Connection, source: str) -> set[int]:
         UNION SELECT total_in_area FROM raw.traffic_counts WHERE stream_id::text = %(source)s
     """
     return {int(number) for (number,) in connection.execute(query, {"source": source})}
+
+
+def bury(bootstrap_servers: str, value: bytes) -> None:
+    """What the bridge does with a message that it refuses."""
+    producer = KafkaProducer(bootstrap_servers=bootstrap_servers)
+    facts = {"topic": "oms/v1/occupancy", "stage": "gateway", "class.name": "not_json", "exception.message": "no JSON"}
+    producer.send("occupancy.events.dlq", value=value, headers=to_headers(facts)).get(20)
+    producer.close()
+
+
+def is_listed(connection: psycopg.Connection, value: bytes) -> bool:
+    query = "SELECT 1 FROM ingest.rejected_messages WHERE value = %s"
+    return connection.execute(query, [value]).fetchone() is not None

@@ -1,4 +1,7 @@
-"""MQTT in, through a real Mosquitto and a real Kafka: nothing is acknowledged that Kafka does not have."""
+"""MQTT in, through a real Mosquitto and a real Kafka: what was published is in Kafka, or refused with its reason.
+
+What happens while Kafka is away: `test_kafka_outage`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,6 @@ import psycopg
 import pytest
 
 from ingest.gateways.signatures import sign
-from plimsoll.stack.kafka import LocalKafka
 from plimsoll.stack.local import LocalStack
 from plimsoll.stack.mosquitto import LocalMosquitto, local_mosquitto
 from plimsoll.stack.ports import free_port
@@ -314,33 +316,6 @@ def test_a_killed_bridge_loses_nothing(
     bridge()
 
     assert set(in_kafka(stack.bootstrap_servers, site, len(events))) == set(range(1, 4001))
-
-
-def test_without_kafka_nothing_is_acknowledged_and_all_comes_when_it_is_back(
-    bridge: Callable[..., Child], publish: Callable[..., None], tmp_path: Path
-) -> None:
-    """A Kafka of its own, so that stopping it disturbs nobody."""
-    from plimsoll.contracts import load_contracts
-    from plimsoll.contracts.topics import create_topics
-    from plimsoll.settings import PROJECT_DIR
-
-    contracts = load_contracts(PROJECT_DIR / "data" / "contracts")
-    kafka = LocalKafka(tmp_path / "kafka", free_port(), free_port())
-    kafka.start()
-    site = f"TJ-{uuid.uuid4().hex[:8]}"
-    try:
-        create_topics(kafka.bootstrap_servers, contracts.values())
-        child = bridge(KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers)
-        publish("oms/v1/occupancy", BUS_EVENT | {"bus_id": site, "seq": 1})
-        assert in_kafka(kafka.bootstrap_servers, site, 1) == [1]
-        kafka.stop()
-        publish("oms/v1/occupancy", *(BUS_EVENT | {"bus_id": site, "seq": n} for n in range(2, 200)))
-        await_log(child, "what is not acknowledged comes again", 30)
-        kafka.start()
-
-        assert set(in_kafka(kafka.bootstrap_servers, site, 199)) == set(range(1, 200))
-    finally:
-        kafka.stop()
 
 
 def test_whoever_is_not_the_bridge_may_publish_and_not_read(
