@@ -148,7 +148,7 @@ def _examples_table(examples: list[DeadLetter]) -> object:
         reason = f"{letter.field}: {letter.reason}" if letter.field else letter.reason
         table.add_row(
             str(letter.rejected_id), f"{letter.rejected_at:%m-%d %H:%M:%S}",
-            escape(f"{letter.topic}[{letter.partition}]@{letter.offset}"), escape(reason),
+            escape(_readable(letter.came_from.encode())), escape(reason),
             f"{letter.replayed_at:%m-%d %H:%M}" if letter.replayed_at else "",
         )  # fmt: skip
     return table
@@ -165,7 +165,7 @@ def show(rejected_id: Annotated[int, typer.Argument(metavar="ID", help="As `reje
         letter = find(connection, rejected_id)
     if letter is None:
         raise PlimsollError(f"there is no refused message {rejected_id}; `plimsoll rejects list` shows their numbers")
-    typer.echo(f"from      {letter.topic}[{letter.partition}]@{letter.offset}, key {_readable(letter.key)}")
+    typer.echo(f"from      {_readable(letter.came_from.encode())}, key {_readable(letter.key)}")
     typer.echo(f"arrived   {letter.broker_at:%Y-%m-%d %H:%M:%S} UTC, refused {letter.rejected_at:%Y-%m-%d %H:%M:%S}")
     typer.echo(f"reason    {letter.reason_code} ({letter.stage}): {letter.field or 'message'}: {letter.reason}")
     typer.echo(
@@ -184,8 +184,9 @@ def _readable(payload: bytes | None) -> str:
 
 @rejects.command()
 def replay(since: Since = None, until: Until = None, topic: Topic = None, reason: Reason = None) -> None:
-    """Try refused messages again by the contracts as they are now, and land what is valid, each once."""
+    """Try refused messages again by contracts and registry as they are now, and land what is valid, each once."""
     from ingest import rejects as letters
+    from ingest.gateways.admission import Admission
     from plimsoll.contracts import load_contracts
     from plimsoll.database import connect
     from plimsoll.settings import Settings
@@ -194,8 +195,13 @@ def replay(since: Since = None, until: Until = None, topic: Topic = None, reason
     contracts = load_contracts(settings.contracts_dir)
     if topic is not None and topic not in contracts:
         raise PlimsollError(f"--topic {topic}: no such contract; there are {', '.join(contracts)}")
+    admission = Admission(
+        contracts,
+        unregistered_devices=settings.mode == "development",
+        max_message_bytes=settings.max_body_bytes,
+    )
     with connect(settings.require_database_url(), autocommit=True) as connection:
-        done = letters.replay(connection, contracts, _selection(since, until, topic, reason))
+        done = letters.replay(connection, contracts, admission, _selection(since, until, topic, reason))
     typer.echo(f"landed {done.landed:,} messages, {done.refused:,} are still refused")
 
 

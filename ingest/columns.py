@@ -36,6 +36,7 @@ class Plan:
         constants: contract field to a value that every row gets.
         time_zone: IANA name for times that carry no zone.
         tenant_id: owner of every row.
+        order_by: the column with the time at which each row was sent; None for the event's time.
     """
 
     file: Path
@@ -44,14 +45,23 @@ class Plan:
     constants: Mapping[str, str]
     time_zone: str | None
     tenant_id: str
+    order_by: str | None = None
 
 
 class Row(NamedTuple):
-    """One row of a file: its number from 0, its time if that can be read, and its fields, or what nobody can read."""
+    """One row of a file.
+
+    Attributes:
+        number: from 0.
+        at: the event's time, if that can be read.
+        fields: what it says, or what nobody can read.
+        sent_at: when it was sent, if the plan names a column for that.
+    """
 
     number: int
     at: datetime | None
     fields: dict[str, Any] | Broken
+    sent_at: datetime | None = None
 
     def message(self) -> bytes:
         """The message that stands for this row, as a device would have sent it."""
@@ -89,12 +99,14 @@ class RowReader:
         self.constants = dict(plan.constants)
         if contract.key == "site_id" and not self._whole and "site_id" not in {*mapping, *self.constants}:
             self.constants["site_id"] = plan.file.name.split(".")[0]
-        self.columns = None if self._whole else list(mapping.values())
+        self._order_by = plan.order_by
+        self.columns = None if self._whole else [*mapping.values(), *([plan.order_by] if plan.order_by else [])]
         self._fields = [(name, _converter(contract.field(name))) for name in mapping]
         self._given = {n: _converter(contract.field(n))(v) for n, v in self.constants.items()}
         self._given["tenant_id"] = plan.tenant_id
         times = [f.name for f in contract.fields if f.logical_type == "timestamp"]
         self._times = [(name, _Instants(plan.time_zone, needed=not self._whole)) for name in times]
+        self._sending = _Instants(plan.time_zone, needed=True)
 
     def chunks(self) -> Iterator[list[Row]]:
         """Rows in the order of the file, one chunk of it at a time.
@@ -114,8 +126,9 @@ class RowReader:
         if isinstance(record, Broken):
             return Row(number, None, record)
         if isinstance(record, dict):
-            fields = record
+            fields, sent_at = record, record.get(self._order_by) if self._order_by else None
         else:
+            *record, sent_at = record if self._order_by else (*record, None)
             fields = {
                 name: value
                 for (name, convert), raw in zip(self._fields, record, strict=True)
@@ -126,7 +139,9 @@ class RowReader:
             if name in fields:
                 fields[name] = instants.read(fields[name], fields.get(self._plan.contract.key))
         at = fields.get(self._plan.contract.event_time)
-        return Row(number, at if isinstance(at, datetime) else None, fields)
+        if sent_at is not None:
+            sent_at = self._sending.read(sent_at, fields.get(self._plan.contract.key))
+        return Row(number, _instant(at), fields, _instant(sent_at))
 
     def _require_times(self, rows: Sequence[Row]) -> None:
         if any(row.at for row in rows):
@@ -138,6 +153,10 @@ class RowReader:
                 f"{self._plan.file.name}: '{given[0]}' cannot be read as {name}; "
                 "write times like 2016-10-04 07:59:42, with or without an offset"
             )
+
+
+def _instant(value: Any) -> datetime | None:
+    return value if isinstance(value, datetime) else None
 
 
 def _require_fields(plan: Plan, known: set[str]) -> None:
@@ -160,6 +179,10 @@ def _mapping(plan: Plan, file: RowFile, known: set[str]) -> Mapping[str, str]:
             raise PlimsollError(
                 f"--map {name}={column}: {plan.file.name} has no column '{column}'; it has {_list(file.columns)}"
             )
+    if plan.order_by and plan.order_by not in file.columns:
+        raise PlimsollError(
+            f"--order-by {plan.order_by}: {plan.file.name} has no such column; it has {_list(file.columns)}"
+        )
     mapping = plan.mapping or {name: name for name in file.columns if name in known}
     if event_time not in {*mapping, *plan.constants}:
         raise PlimsollError(

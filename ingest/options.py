@@ -48,6 +48,7 @@ def plan(
     constants: list[str] | None,
     time_zone: str | None,
     tenant: str | None,
+    order_by: str | None = None,
 ) -> Plan:
     """What the options ask for.
 
@@ -62,7 +63,7 @@ def plan(
         raise PlimsollError(f"--stream {stream}: no such contract; there are {', '.join(contracts)}")
     return Plan(
         file, contracts[stream], _pairs("--map", mapping), _pairs("--set", constants), time_zone,
-        tenant or settings.default_tenant,
+        tenant or settings.default_tenant, order_by,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""Dead letters: what contracts refused, why, and a second try when a contract has changed.
+"""Dead letters: what was refused, why, and a second try when a contract or the registry has changed.
 
 A replayed message lands in `raw.*` with `_partition` -2 and its `rejected_id` as `_offset`: the row points at its dead
-letter, which keeps the coordinates that the message had in Kafka.
+letter, which keeps the coordinates that the message had in Kafka. What a gateway refused, it has to admit first.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from ingest.bulk import REPLAY_PARTITION
+from ingest.gateways.admission import Admission, Opened
+from ingest.gateways.devices import REGISTRATIONS, Registration, Registrations
 from ingest.lander.landing import Landing, Message, Reject, storable
 from ingest.lander.ledger import open_position
-from plimsoll.contracts import Contract
+from plimsoll.contracts import Contract, InvalidEvent
 
 REPLAY_BATCH = 5_000
 _SOURCE = "rejects"
@@ -66,7 +68,13 @@ class ReasonCount:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One refused message; times are UTC, `partition` and `offset` are where it came from."""
+    """One refused message; times are UTC.
+
+    Attributes:
+        partition: with `offset` where it came from; if a gateway refused it, where its dead letter is.
+        address: what it was sent to, if a gateway refused it.
+        tenant_id: its owner, by the gateway.
+    """
 
     rejected_id: int
     topic: str
@@ -81,6 +89,13 @@ class DeadLetter:
     broker_at: datetime
     rejected_at: datetime
     replayed_at: datetime | None
+    address: str | None
+    tenant_id: str | None
+
+    @property
+    def came_from(self) -> str:
+        """Where it came from, for people."""
+        return self.address or f"{self.topic}[{self.partition}]@{self.offset}"
 
 
 class Replayed(NamedTuple):
@@ -120,10 +135,11 @@ def find(connection: psycopg.Connection, rejected_id: int) -> DeadLetter | None:
 def replay(
     connection: psycopg.Connection,
     contracts: Mapping[str, Contract],
+    admission: Admission,
     selection: Selection,
     on_batch: Callable[[Replayed], None] = lambda replayed: None,
 ) -> Replayed:
-    """Decode dead letters by the contracts as they are now and land what is valid, each once.
+    """Judge dead letters by the contracts and the registry as they are now and land what is valid, each once.
 
     Landing and the note that it landed are one transaction; two replays at once share the messages out. What is
     refused again stays, with its newest reason. Arrival is when the broker first got the message.
@@ -131,6 +147,7 @@ def replay(
     Args:
         connection: in autocommit.
         contracts: by topic; messages of other topics are left alone.
+        admission: judges what a gateway refused.
         selection: which messages; those that were landed by an earlier replay are passed over.
         on_batch: told after each transaction what it did.
 
@@ -142,30 +159,71 @@ def replay(
     total, last_id = Replayed(0, 0), 0
     while True:
         with connection.transaction():
-            messages = _take(connection, contracts, selection, last_id)
-            if not messages:
+            letters = _take(connection, contracts, selection, last_id)
+            if not letters:
                 return total
-            done = _land(connection, landing, messages)
-        last_id = messages[-1].offset
+            messages = _admitted(connection, admission, letters)
+            landed = _land(connection, landing, messages) if messages else 0
+            done = Replayed(landed, len(letters) - landed)
+        last_id = letters[-1].rejected_id
         total = Replayed(total.landed + done.landed, total.refused + done.refused)
         on_batch(done)
 
 
 def _take(
     connection: psycopg.Connection, contracts: Mapping[str, Contract], selection: Selection, after_id: int
-) -> list[Message]:
+) -> list[DeadLetter]:
     query = sql.SQL(
         """
-        SELECT topic, {} AS partition, rejected_id, coalesce(broker_at, rejected_at), key, value
-        FROM ingest.rejected_messages
+        SELECT * FROM ingest.rejected_messages
         WHERE replayed_at IS NULL AND rejected_id > {} AND topic = ANY({}) AND {}
         ORDER BY rejected_id LIMIT {} FOR UPDATE SKIP LOCKED
         """
-    ).format(REPLAY_PARTITION, after_id, list(contracts), selection.condition(), REPLAY_BATCH)
-    return [Message(*row) for row in connection.execute(query)]
+    ).format(after_id, list(contracts), selection.condition(), REPLAY_BATCH)
+    with connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
+        return cursor.execute(query).fetchall()
 
 
-def _land(connection: psycopg.Connection, landing: Landing, messages: Sequence[Message]) -> Replayed:
+def _admitted(connection: psycopg.Connection, admission: Admission, letters: Sequence[DeadLetter]) -> list[Message]:
+    """The letters as the lander would get them, without those that their gateway refuses again."""
+    opened = {le.rejected_id: admission.open(le.address, le.value or b"") for le in letters if le.address}
+    known = _registrations(connection, [(le.tenant_id or "", opened[le.rejected_id]) for le in letters if le.address])
+    messages, refused = [], []
+    for letter in letters:
+        tenant_id, arrived_at = letter.tenant_id or "", letter.broker_at or letter.rejected_at
+        where = letter.topic, REPLAY_PARTITION, letter.rejected_id, arrived_at
+        key, value = letter.key, letter.value
+        if letter.address:
+            try:
+                key, value = admission.judge(opened[letter.rejected_id], known[tenant_id], tenant_id, arrived_at)
+            except InvalidEvent as error:
+                refused.append(Reject(Message(*where, key, value), letter.stage, error))
+                continue
+        messages.append(Message(*where, key, value))
+    _keep_newest_reason(connection, refused)
+    return messages
+
+
+def _registrations(
+    connection: psycopg.Connection, opened: Sequence[tuple[str, Opened]]
+) -> dict[str, dict[str, Registration]]:
+    """Tenant and device to what is registered now about the senders of (tenant_id, message)."""
+    senders: dict[str, set[str]] = {}
+    for tenant_id, message in opened:
+        senders.setdefault(tenant_id, set()).update([message.sender] if message.sender else [])
+    found = {}
+    for tenant_id, device_ids in senders.items():
+        remembered = Registrations()
+        asked = remembered.forgotten(tenant_id, device_ids)
+        with connection.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(REGISTRATIONS, {"tenant_id": tenant_id, "device_ids": asked}).fetchall()
+        remembered.remember(tenant_id, asked, rows)
+        found[tenant_id] = {device_id: remembered.of(tenant_id, device_id) for device_id in device_ids}
+    return found
+
+
+def _land(connection: psycopg.Connection, landing: Landing, messages: Sequence[Message]) -> int:
+    """Land what their contracts accept, and return how many those are."""
     counts: dict[str, int] = {}
     for message in messages:
         counts[message.topic] = counts.get(message.topic, 0) + 1
@@ -180,7 +238,7 @@ def _land(connection: psycopg.Connection, landing: Landing, messages: Sequence[M
         "UPDATE ingest.rejected_messages SET replayed_at = clock_timestamp() WHERE rejected_id = ANY(%s)",
         [[m.offset for m in messages if m.offset not in refused]],
     )
-    return Replayed(len(messages) - len(refused), len(refused))
+    return len(messages) - len(refused)
 
 
 def _keep_newest_reason(connection: psycopg.Connection, rejects: Sequence[Reject]) -> Sequence[Reject]:

@@ -29,7 +29,7 @@ class SiteSurvey:
     def add(self, rows: Iterable[Row]) -> None:
         """Take rows into account that have a site and a time."""
         capacities, last_at, steps_s = self._capacities, self._last_at, self._steps_s
-        for _, at, fields in rows:
+        for _, at, fields, _ in rows:
             if at is None or not isinstance(fields, dict) or not isinstance(site_id := fields.get("site_id"), str):
                 continue
             capacity = fields.get("capacity")

@@ -7,7 +7,10 @@ import time
 
 
 def configure(level: str = "INFO") -> None:
-    """Set up the root logger; the libraries that narrate every request are held at WARNING."""
+    """Set up the root logger; the libraries that narrate every request are held at WARNING.
+
+    The Kafka client tells of every attempt to connect, ten a second; who uses it says what is wrong.
+    """
     formatter = logging.Formatter("%(asctime)sZ %(levelname)-7s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler()
@@ -15,6 +18,7 @@ def configure(level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # it times its own start-up
-    for noisy in ("kafka", "httpx", "uvicorn.access", "asyncio"):
+    if root.level > logging.DEBUG:
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    for noisy in ("httpx", "uvicorn.access", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

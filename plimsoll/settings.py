@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     default_tenant: str = "default"
     default_site: str | None = None
     max_body_bytes: int = 1_000_000
+    max_events_per_minute: int = Field(default=120_000, ge=0)
 
     @classmethod
     def load(cls) -> Settings:

@@ -94,15 +94,15 @@ def _include_routes(app: FastAPI, settings: Settings) -> None:
     needs_key = problems.problem_responses(401, 503)
     for module in (occupancy, forecast, hotspots, recommendations, map, registry, system):
         app.include_router(module.router, responses=needs_key)
-    if settings.kafka_bootstrap_servers:
-        app.include_router(
-            create_router(
-                require_tenant,
-                max_body_bytes=settings.max_body_bytes,
-                unregistered_devices=settings.mode == "development",
-            ),
-            responses=needs_key,
-        )
+    app.include_router(
+        create_router(
+            require_tenant,
+            max_body_bytes=settings.max_body_bytes,
+            max_events_per_minute=settings.max_events_per_minute,
+            unregistered_devices=settings.mode == "development",
+        ),
+        responses=needs_key,
+    )
     app.include_router(health.router)
     app.include_router(pages.router)
     app.mount("/static", pages.static_files)
@@ -130,18 +130,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     database: Database = app.state.database
     app.state.started_at = datetime.now(UTC)
     await database.open()
-    gateway: Gateway | None = None
-    if settings.kafka_bootstrap_servers:
-        gateway = Gateway(settings.kafka_bootstrap_servers, load_contracts(settings.contracts_dir))
-        app.state.gateway = gateway
-        app.state.devices = Devices(_find_devices(database))
-    else:
+    gateway = Gateway(settings.kafka_bootstrap_servers, load_contracts(settings.contracts_dir))
+    app.state.gateway = gateway
+    app.state.devices = Devices(_find_devices(database))
+    if settings.kafka_bootstrap_servers is None:
         log.warning("no Kafka is configured: this service answers questions and takes no events")
     try:
         yield
     finally:
-        if gateway is not None:
-            await gateway.close()
+        await gateway.close()
         if app.state.broker is not None:
             await app.state.broker.close()
         await database.close()

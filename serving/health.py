@@ -99,7 +99,7 @@ class Doctor:
 
     async def _examine_kafka(self) -> Part:
         if self._broker is None:
-            return Part("unknown", "No Kafka is configured: this service reads only. Set KAFKA_BOOTSTRAP_SERVERS.")
+            return Part("unknown", "Live ingest is off: no Kafka is configured (KAFKA_BOOTSTRAP_SERVERS).")
         if not await self._broker.answers():
             return Part("down", "Kafka does not answer: is the broker running, and is KAFKA_BOOTSTRAP_SERVERS right?")
         return Part("ok", "Kafka answers.")

@@ -17,6 +17,12 @@ def replay(
     set_: options.Set = None,
     tz: options.Zone = None,
     speed: Annotated[str, typer.Option(help="Times as fast as the file's own pace, or max.")] = "max",
+    order_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="The column with the time at which a row was sent; default: the event's time."
+        ),
+    ] = None,
     stream: options.Stream = options.DEFAULT_STREAM,
     tenant: options.Tenant = None,
     kind: options.Kind = "venue",
@@ -24,6 +30,7 @@ def replay(
 ) -> None:
     """Send a file's rows to Kafka in the order of their time, as if its devices sent them.
 
+    With --order-by, late rows come as late as they did.
     Sites that the registry lacks are registered. A file without a site column is one site, named after the file.
 
     plimsoll replay dataset.csv --map site_id=SystemCodeNumber --map occupancy=Occupancy --map capacity=Capacity
@@ -41,7 +48,7 @@ def replay(
 
     settings, pace = Settings.load(), _speed(speed)
     options.check_kind(kind)
-    plan = options.plan(settings, file, stream, map_, set_, tz, tenant)
+    plan = options.plan(settings, file, stream, map_, set_, tz, tenant, order_by)
     with connect(settings.require_database_url(), autocommit=True) as connection:
         options.require_tenant(connection, plan.tenant_id)
         messages, survey = replaying.read(plan)

@@ -14,7 +14,9 @@ from typing import Any
 from plimsoll.contracts import Contract, Decoder, InvalidEvent
 
 log = logging.getLogger(__name__)
-DELIVERY_TIMEOUT_MS = 10_000
+DELIVERY_TIMEOUT_MS = 6_000  # a device's own patience seldom reaches beyond ten seconds
+ANSWER_TIMEOUT_S = 8.0
+"""No sender waits longer, whatever the client library is waiting for."""
 METADATA_TIMEOUT_MS = 3_000
 Normalise = Callable[[Mapping[str, Any]], dict[str, Any]]
 Check = Callable[[int, Any], None]
@@ -23,6 +25,16 @@ Check = Callable[[int, Any], None]
 
 class BrokerUnavailable(Exception):
     """Kafka did not acknowledge in time. The sender keeps the event and tries again later."""
+
+
+class IngestOff(BrokerUnavailable):
+    """There is no Kafka here at all."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "live ingest is off: this platform runs without Kafka; load files with `plimsoll load`, or set "
+            "KAFKA_BOOTSTRAP_SERVERS and restart"
+        )
 
 
 @dataclass(frozen=True)
@@ -64,12 +76,16 @@ class Encoder:
 class Gateway:
     """Produces checked events. One per process; `close` it at the end.
 
+    Args:
+        bootstrap_servers: `host:port[,host:port]`; None takes nothing.
+        contracts: by topic.
+
     Attributes:
         accepted: events that Kafka acknowledged, by topic.
         refused: events that were refused, by (topic, code).
     """
 
-    def __init__(self, bootstrap_servers: str, contracts: Mapping[str, Contract]) -> None:
+    def __init__(self, bootstrap_servers: str | None, contracts: Mapping[str, Contract]) -> None:
         self.accepted: Counter[str] = Counter()
         self.refused: Counter[tuple[str, str]] = Counter()
         self._bootstrap_servers = bootstrap_servers
@@ -89,7 +105,10 @@ class Gateway:
 
         Raises:
             BrokerUnavailable: Kafka took none or only some; sending all again is harmless.
+            IngestOff: there is no Kafka.
         """
+        if self._bootstrap_servers is None:
+            raise IngestOff
         received_at = datetime.now(UTC)
         messages: list[tuple[bytes, bytes]] = []
         refusals: list[Refusal] = []
@@ -109,8 +128,12 @@ class Gateway:
     async def _produce(self, topic: str, messages: Sequence[tuple[bytes, bytes]]) -> None:
         loop = asyncio.get_running_loop()
         acknowledged: asyncio.Future[None] = loop.create_future()
-        await loop.run_in_executor(self._sender, self._send, topic, messages, loop, acknowledged)
-        await acknowledged
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await loop.run_in_executor(self._sender, self._send, topic, messages, loop, acknowledged)
+                await acknowledged
+        except TimeoutError:
+            raise BrokerUnavailable(f"no acknowledgement within {ANSWER_TIMEOUT_S:.0f} s") from None
 
     def _send(
         self,
@@ -133,6 +156,7 @@ class Gateway:
 
     def _connected(self) -> Any:
         if self._producer is None:
+            assert self._bootstrap_servers is not None  # `accept` has looked
             self._producer = new_producer(self._bootstrap_servers, "plimsoll-gateway")
         return self._producer
 
@@ -146,6 +170,10 @@ class Gateway:
 def new_producer(bootstrap_servers: str, client_id: str) -> Any:
     """A KafkaProducer that gives up after `DELIVERY_TIMEOUT_MS`, so that senders hear of a broker that is away.
 
+    It is not idempotent: an idempotent one of kafka-python that has given a batch up waits for the broker before it
+    gives up the next, and nobody hears anything meanwhile. One request at a time keeps the order all the same, and a
+    message that is sent twice is a repeat.
+
     Raises:
         kafka.errors.KafkaError: no broker answers.
     """
@@ -155,11 +183,14 @@ def new_producer(bootstrap_servers: str, client_id: str) -> Any:
         bootstrap_servers=bootstrap_servers,
         client_id=client_id,
         acks="all",
+        enable_idempotence=False,
+        max_in_flight_requests_per_connection=1,
         linger_ms=2,
         max_block_ms=METADATA_TIMEOUT_MS,
         request_timeout_ms=5_000,
         delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
         bootstrap_timeout_ms=METADATA_TIMEOUT_MS,
+        reconnect_backoff_max_ms=1_000,  # by default a broker that is back is found up to 30 s later
     )
 
 

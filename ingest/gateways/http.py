@@ -13,9 +13,11 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
+from starlette.requests import HTTPConnection
 
+from ingest.gateways.allowance import Allowance
 from ingest.gateways.devices import REFUSED_SENDER, Devices, Registration, check_sender, sender_of
-from ingest.gateways.gateway import BrokerUnavailable, Check, Gateway, Normalise, Refusal
+from ingest.gateways.gateway import BrokerUnavailable, Check, Gateway, IngestOff, Normalise, Refusal
 from ingest.gateways.payloads import bus_event, device_report, traffic_count, venue_event
 from ingest.gateways.signatures import SentText
 from plimsoll.contracts import InvalidEvent
@@ -24,6 +26,9 @@ from plimsoll.contracts import InvalidEvent
 
 MAX_EVENTS = 5_000
 RETRY_AFTER_S = 5
+_TITLES = {
+    401: "Sender refused", 413: "Too large", 422: "Invalid event", 429: "Too fast", 503: "Temporarily unavailable",
+}  # fmt: skip
 _EXAMPLE_BUS = {
     "bus_id": "TJ-0345", "bus_code": "TJ", "door_id": 1, "in_count": 3, "out_count": 1, "occupancy": 37,
     "ts_device": "2026-01-15T12:34:56Z", "device_id": "EDGE-A1B2", "fw_version": "1.7.3",
@@ -38,16 +43,19 @@ _EXAMPLE_STATUS = {"status": "online", "ts": "2026-01-15T12:34:56Z", "fw_version
 _EXAMPLE_HEARTBEAT = {"ts": "2026-01-15T12:34:56Z", "uptime_s": 86400, "battery_percent": 98.5}
 
 
-def create_router(tenant: Callable[..., Any], *, max_body_bytes: int, unregistered_devices: bool) -> APIRouter:
+def create_router(
+    tenant: Callable[..., Any], *, max_body_bytes: int, max_events_per_minute: int, unregistered_devices: bool
+) -> APIRouter:
     """The ingest routes.
 
     Args:
         tenant: dependency that yields the tenant_id of an HTTP request or WebSocket.
         max_body_bytes: larger bodies and messages are refused.
+        max_events_per_minute: of one client, which is a tenant at a network address; 0 for no bound.
         unregistered_devices: whether devices that the registry lacks are welcome; a venue's then counts for a site
             of its own name.
     """
-    limits = _Limits(max_body_bytes, unregistered_devices)
+    limits = _Limits(max_body_bytes, unregistered_devices, Allowance(max_events_per_minute))
     router = APIRouter(tags=["ingest"])
     Tenant = Annotated[str, Depends(tenant)]
 
@@ -58,14 +66,14 @@ def create_router(tenant: Callable[..., Any], *, max_body_bytes: int, unregister
         A list with some invalid events answers 207: the good ones are accepted, the bad ones named by index. A device
         that is registered with a secret signs each event (`sig`).
         """
-        sent = await _sent(request, limits)
+        sent = await _sent(request, limits, tenant_id)
         check, _ = await _sender_check(request, sent, tenant_id, limits)
         return await _answer(request, "occupancy.events", sent, bus_event, tenant_id, check)
 
     @router.post("/ingest", status_code=202, openapi_extra=_body(_EXAMPLE_VENUE, "head counts of a venue"))
     async def ingest_venue(request: Request, tenant_id: Tenant) -> JSONResponse:
         """Take one head count of a venue or a list; the device's registration says which site it is."""
-        sent = await _sent(request, limits)
+        sent = await _sent(request, limits, tenant_id)
         check, registrations = await _sender_check(request, sent, tenant_id, limits)
         normalise = partial(_venue_event, registrations=registrations, limits=limits)
         return await _answer(request, "occupancy.events", sent, normalise, tenant_id, check)
@@ -73,7 +81,7 @@ def create_router(tenant: Callable[..., Any], *, max_body_bytes: int, unregister
     @router.post("/api/traffic/ingest", status_code=202, openapi_extra=_body(_EXAMPLE_TRAFFIC, "traffic counts"))
     async def ingest_traffic(request: Request, tenant_id: Tenant) -> JSONResponse:
         """Take one traffic count or a list."""
-        sent = await _sent(request, limits)
+        sent = await _sent(request, limits, tenant_id)
         return await _answer(request, "traffic.counts", sent, traffic_count, tenant_id, None)
 
     @router.post("/api/devices/{device_id}/status", status_code=202, openapi_extra=_body(_EXAMPLE_STATUS, "status"))
@@ -94,10 +102,9 @@ def create_router(tenant: Callable[..., Any], *, max_body_bytes: int, unregister
     async def traffic_socket(socket: WebSocket, tenant_id: Tenant) -> None:
         """Traffic counts, one JSON message each; every one is answered in its turn."""
         await socket.accept()
-        gateway: Gateway = socket.app.state.gateway
         try:
             while True:
-                await socket.send_json(await _take(gateway, await _receive(socket), tenant_id, max_body_bytes))
+                await socket.send_json(await _take(socket, await _receive(socket), tenant_id, limits))
         except WebSocketDisconnect:
             return
 
@@ -108,6 +115,19 @@ def create_router(tenant: Callable[..., Any], *, max_body_bytes: int, unregister
 class _Limits:
     max_body_bytes: int
     unregistered_devices: bool
+    allowance: Allowance
+
+    def require_allowance(self, connection: HTTPConnection, tenant_id: str, events: int) -> None:
+        """Take so many events from the client's allowance.
+
+        Raises:
+            RequestRefused: it has used it up.
+        """
+        address = connection.client.host if connection.client else ""
+        wait_s = self.allowance.take((tenant_id, address), events)
+        if wait_s is not None:
+            bound = f"more than {self.allowance.events_per_minute:,} events a minute from one client"
+            raise RequestRefused(429, "too_fast", f"{bound}; nothing was taken, send it again later", wait_s)
 
 
 @dataclass(frozen=True)
@@ -130,7 +150,8 @@ def _body(example: dict[str, Any], what: str) -> dict[str, Any]:
     }
 
 
-async def _sent(request: Request, limits: _Limits) -> _Sent:
+async def _sent(request: Request, limits: _Limits, tenant_id: str) -> _Sent:
+    limits.require_allowance(request, tenant_id, 1)  # whatever it turns out to be
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -139,16 +160,21 @@ async def _sent(request: Request, limits: _Limits) -> _Sent:
                 413, "content_too_large", f"the body is larger than {limits.max_body_bytes:,} bytes; send less at once"
             )
     text = bytes(body)
-    try:
-        document = msgspec.json.decode(text)
-    except RecursionError:
-        raise RequestRefused(422, "too_deep", "the JSON is nested too deeply") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestRefused(422, "not_json", f"the body is not valid JSON: {error}") from None
+    document = _decoded(text)
     payloads = document if isinstance(document, list) else [document]
     if len(payloads) > MAX_EVENTS:
         raise RequestRefused(413, "too_many", f"more than {MAX_EVENTS:,} events; send them in several requests")
+    limits.require_allowance(request, tenant_id, len(payloads) - 1)
     return _Sent(payloads, SentText(text))
+
+
+def _decoded(text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise RequestRefused(422, "too_deep", "the JSON is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestRefused(422, "not_json", f"this is not valid JSON: {error}") from None
 
 
 async def _sender_check(
@@ -171,19 +197,20 @@ async def _sender_check(
 class RequestRefused(Exception):
     """A request that is refused as a whole; `refused_response` turns it into the answer."""
 
-    def __init__(self, status: int, code: str, detail: str, field: str | None = None) -> None:
+    def __init__(self, status: int, code: str, detail: str, retry_after_s: int | None = None) -> None:
         super().__init__(detail)
-        self.status, self.code, self.detail, self.field = status, code, detail, field
+        self.status, self.code, self.detail, self.retry_after_s = status, code, detail, retry_after_s
 
 
 async def refused_response(_: Request, error: Exception) -> JSONResponse:
     """The problem+json answer of a `RequestRefused`; the application registers it as exception handler."""
     assert isinstance(error, RequestRefused)
-    return _problem(error.status, error.code, error.detail)
+    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else None
+    return _problem(error.status, error.code, error.detail, headers=headers)
 
 
 async def _device_report(request: Request, topic: str, device_id: str, tenant_id: str, limits: _Limits) -> JSONResponse:
-    sent = await _sent(request, limits)
+    sent = await _sent(request, limits, tenant_id)
     check, _ = await _sender_check(request, sent, tenant_id, limits, device_id)
     normalise = partial(device_report, device_id=device_id, received_at=datetime.now(UTC))
     return await _answer(request, topic, sent, normalise, tenant_id, check)
@@ -209,11 +236,8 @@ async def _answer(
     gateway: Gateway = request.app.state.gateway
     try:
         refusals = await gateway.accept(topic, sent.payloads, normalise, tenant_id, check)
-    except BrokerUnavailable:
-        return _problem(
-            503, "broker_unavailable", "Kafka did not acknowledge; nothing is lost if you send this again",
-            headers={"Retry-After": str(RETRY_AFTER_S)},
-        )  # fmt: skip
+    except BrokerUnavailable as error:
+        raise _unavailable(error) from error
     accepted = len(sent.payloads) - len(refusals)
     if refusals and not accepted:
         first = refusals[0]
@@ -228,6 +252,13 @@ async def _answer(
     return JSONResponse(body, 207 if refusals else 202)
 
 
+def _unavailable(error: BrokerUnavailable) -> RequestRefused:
+    if isinstance(error, IngestOff):
+        return RequestRefused(503, "ingest_off", str(error))
+    detail = "Kafka did not acknowledge; nothing is lost if you send this again"
+    return RequestRefused(503, "broker_unavailable", detail, RETRY_AFTER_S)
+
+
 def _error(refusal: Refusal) -> dict[str, Any]:
     return {"index": refusal.index, "field": refusal.field, "code": refusal.code, "reason": refusal.reason}
 
@@ -240,10 +271,9 @@ def _problem(
     errors: list[dict[str, Any]] | None = None,
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    titles = {401: "Sender refused", 413: "Too large", 422: "Invalid event", 503: "Temporarily unavailable"}
     body: dict[str, Any] = {
         "type": f"/docs#problem-{code}",
-        "title": titles[status],
+        "title": _TITLES[status],
         "status": status,
         "code": code,
         "detail": detail,
@@ -261,22 +291,21 @@ async def _receive(socket: WebSocket) -> bytes:
     return text.encode("utf-8", "surrogatepass") if text is not None else message.get("bytes") or b""
 
 
-async def _take(gateway: Gateway, message: bytes, tenant_id: str, max_body_bytes: int) -> dict[str, Any]:
-    if len(message) > max_body_bytes:
-        return {
-            "status": "error",
-            "field": None,
-            "reason": f"the message is larger than {max_body_bytes:,} bytes",
-        }
+async def _take(socket: WebSocket, message: bytes, tenant_id: str, limits: _Limits) -> dict[str, Any]:
+    gateway: Gateway = socket.app.state.gateway
     try:
-        payload = msgspec.json.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return {"status": "error", "field": None, "reason": f"not valid JSON: {error}"}
-    try:
-        refusals = await gateway.accept("traffic.counts", [payload], traffic_count, tenant_id)
-    except BrokerUnavailable:
-        reason = "Kafka did not acknowledge; send this again"
-        return {"status": "error", "field": None, "reason": reason, "retry_after_s": RETRY_AFTER_S}
+        limits.require_allowance(socket, tenant_id, 1)
+        if len(message) > limits.max_body_bytes:
+            bound = f"the message is larger than {limits.max_body_bytes:,} bytes"
+            raise RequestRefused(413, "content_too_large", bound)
+        try:
+            refusals = await gateway.accept("traffic.counts", [_decoded(message)], traffic_count, tenant_id)
+        except BrokerUnavailable as error:
+            raise _unavailable(error) from error
+    except RequestRefused as refused:
+        answer = {"status": "error", "code": refused.code, "field": None, "reason": refused.detail}
+        return answer | ({"retry_after_s": refused.retry_after_s} if refused.retry_after_s else {})
     if refusals:
-        return {"status": "error", "field": refusals[0].field, "reason": refusals[0].reason}
+        first = refusals[0]
+        return {"status": "error", "code": first.code, "field": first.field, "reason": first.reason}
     return {"status": "ok"}

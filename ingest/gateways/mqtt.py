@@ -7,7 +7,6 @@ trouble — Kafka away, database away, connection cut — ends the session, and 
 from __future__ import annotations
 
 import logging
-import re
 import ssl
 import threading
 from collections import Counter
@@ -18,28 +17,20 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
 import psycopg
 from psycopg.rows import dict_row
 
-from ingest.gateways.devices import REGISTRATIONS, Registration, Registrations, check_sender, sender_of
-from ingest.gateways.gateway import Encoder, Normalise, new_producer
+from ingest.dead_letter_headers import to_headers
+from ingest.gateways.admission import TOPICS, Admission, Opened
+from ingest.gateways.devices import REGISTRATIONS, Registration, Registrations
+from ingest.gateways.gateway import new_producer
 from ingest.gateways.mqtt_session import Arrival, Link, Session
-from ingest.gateways.payloads import bus_event, device_report
-from ingest.gateways.signatures import SentText
 from plimsoll.contracts import Contract, InvalidEvent
 from plimsoll.errors import PlimsollError
 from plimsoll.settings import Settings
 
 log = logging.getLogger(__name__)
 
-TOPICS = tuple(
-    prefix + topic
-    for prefix in ("oms/v1/", "/oms/v1/")
-    for topic in ("occupancy", "device/+/status", "device/+/heartbeat")
-)
-_ADDRESS = re.compile(r"/?oms/v1/(?:occupancy|device/(?P<device_id>[^/]+)/(?P<report>status|heartbeat))")
-_STREAM_OF_REPORT = {None: "occupancy.events", "status": "device.status", "heartbeat": "device.heartbeats"}
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
 _REPORT_EVERY_S = 60.0
@@ -86,7 +77,11 @@ class Bridge:
         self._bootstrap_servers = bootstrap_servers
         self._contracts = contracts
         self._settings = settings
-        self._encoder = Encoder(contracts)
+        self._admission = Admission(
+            contracts,
+            unregistered_devices=settings.unregistered_devices,
+            max_message_bytes=settings.max_message_bytes,
+        )
         self._devices = _Registry(database_url)
         self._producer: Any = None
         self._stop = threading.Event()
@@ -153,13 +148,13 @@ class Bridge:
         received_at = datetime.now(UTC)
         self.received += len(arrivals)
         try:
-            opened = [self._open(arrival) for arrival in arrivals]
-            senders = {s for _, payload, device_id in opened if (s := sender_of(payload, device_id))}
+            opened = [self._admission.open(arrival.topic, arrival.payload) for arrival in arrivals]
+            senders = {message.sender for message in opened if message.sender}
             registrations = self._devices.look_up(self._settings.tenant_id, senders)
             if self._producer is None:
                 self._producer = new_producer(self._bootstrap_servers, self._link.client_id)
-            for arrival, (topic, payload, device_id) in zip(arrivals, opened, strict=True):
-                future, count = self._send(arrival, topic, payload, device_id, registrations, received_at)
+            for arrival, message in zip(arrivals, opened, strict=True):
+                future, count = self._send(arrival, message, registrations, received_at)
                 future.add_callback(partial(self._acknowledged, arrival, count, done))
                 future.add_errback(lambda error: fail(f"Kafka did not acknowledge: {error}"))
         except KafkaError as error:
@@ -173,45 +168,13 @@ class Bridge:
         count()
         done(arrival)
 
-    def _open(self, arrival: Arrival) -> tuple[str, Any, str | None]:
-        """The stream a message is for, what it says (or why it says nothing), and the device that the topic names."""
-        address = _ADDRESS.fullmatch(arrival.topic)
-        assert address is not None  # the broker sends what was subscribed to
-        topic = _STREAM_OF_REPORT[address["report"]]
-        payload: Any
-        if len(arrival.payload) > self._settings.max_message_bytes:
-            limit = f"{self._settings.max_message_bytes:,} bytes"
-            payload = InvalidEvent("too_large", f"{len(arrival.payload):,} bytes are more than {limit}")
-        else:
-            try:
-                payload = msgspec.json.decode(arrival.payload)
-            except RecursionError:
-                payload = InvalidEvent("too_deep", "the JSON is nested too deeply")
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                payload = InvalidEvent("not_json", f"not valid JSON: {error}")
-        return topic, payload, address["device_id"]
-
     def _send(
-        self,
-        arrival: Arrival,
-        topic: str,
-        payload: Any,
-        device_id: str | None,
-        registrations: Mapping[str, Registration],
-        received_at: datetime,
+        self, arrival: Arrival, opened: Opened, registrations: Mapping[str, Registration], received_at: datetime
     ) -> tuple[Any, Callable[[], None]]:
         """Give one message to the producer; return its future and what counts it."""
+        topic = opened.topic
         try:
-            if isinstance(payload, InvalidEvent):
-                raise payload
-            check_sender(
-                payload, SentText(arrival.payload), 0, registrations,
-                addressed=device_id, unregistered_devices=self._settings.unregistered_devices,
-            )  # fmt: skip
-            normalise: Normalise = (
-                bus_event if device_id is None else partial(device_report, device_id=device_id, received_at=received_at)
-            )
-            key, value = self._encoder.encode(topic, payload, normalise, self._settings.tenant_id, received_at)
+            key, value = self._admission.judge(opened, registrations, self._settings.tenant_id, received_at)
         except InvalidEvent as error:
             log.info("refused %s: %s", arrival.topic, error)
             return self._bury(arrival, topic, error), partial(self.refused.update, [(topic, error.code)])
@@ -220,17 +183,19 @@ class Bridge:
     def _bury(self, arrival: Arrival, topic: str, error: InvalidEvent) -> Any:
         """To the dead-letter topic, unchanged, with Kafka Connect's header names."""
         is_whole = len(arrival.payload) <= self._settings.max_message_bytes
-        headers = {
+        facts = {
             "topic": arrival.topic,
-            "stage": "mqtt",
+            "stage": "gateway",
             "class.name": error.code,
             "exception.message": str(error),
+            "tenant_id": self._settings.tenant_id,
+            **({"field": error.field} if error.field else {}),
             **({} if is_whole else {"truncated": f"{len(arrival.payload)} bytes"}),
         }
         return self._producer.send(
             self._contracts[topic].dead_letter_topic,
             value=arrival.payload if is_whole else arrival.payload[:_KEPT_OF_TOO_LARGE],
-            headers=[(f"__connect.errors.{k}", v.encode("utf-8", "replace")) for k, v in headers.items()],
+            headers=to_headers(facts),
         )
 
     def _report(self) -> None:

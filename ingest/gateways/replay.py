@@ -1,7 +1,7 @@
 """Replay: a file through Kafka, as if its devices sent it, at a chosen speed.
 
-Every row is sent, in the order of its time; those that the contract refuses are counted and named here, and the
-lander keeps them with their reason like any other message.
+Every row is sent, in the order of its time or of a column that says when it was sent; those that the contract refuses
+are counted and named here, and the lander keeps them with their reason like any other message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _REPORT_EVERY = 1_000
 
 
 class Due(NamedTuple):
-    """A message and its time (UTC) in the file; `number` is its row there, from 0."""
+    """A message and when it is due, by the file; `number` is its row there, from 0."""
 
     at: datetime
     number: int
@@ -55,7 +55,7 @@ def read(plan: Plan) -> tuple[list[Due], SiteSurvey]:
         for rows in RowReader(plan, file).chunks():
             survey.add(rows)
             for row in rows:
-                at = row.at or at
+                at = row.sent_at or row.at or at
                 due.append(Due(at, row.number, row.message()))
     due.sort(key=lambda message: message.at)
     return due, survey

@@ -23,9 +23,10 @@ def run(
     ] = None,
 ) -> None:
     """Land every contract's topic until Ctrl-C or SIGTERM; the batch in hand is finished first."""
-    import logging
     import signal
+    import threading
 
+    from ingest.lander.gateway_letters import GatewayLetters
     from ingest.lander.lander import Lander
     from plimsoll.contracts import load_contracts
     from plimsoll.contracts.topics import end_offsets
@@ -35,8 +36,6 @@ def run(
 
     settings = Settings.load()
     configure(settings.log_level)
-    if settings.log_level != "DEBUG":  # the client tells of every attempt, ten a second; the lander says what is wrong
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)
     contracts = load_contracts(settings.contracts_dir)
     lander = Lander(
         settings.require_database_url(),
@@ -48,9 +47,20 @@ def run(
     )
     serve(lander.metrics.registry, settings.host, settings.lander_metrics_port, "PLIMSOLL_LANDER_METRICS_PORT")
     ends = end_offsets(settings.require_kafka(), contracts) if until_caught_up else None
+    letters = GatewayLetters(settings.require_database_url(), settings.require_kafka(), contracts)
+
+    def stop(*_: object) -> None:
+        lander.stop()
+        letters.stop()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: lander.stop())
+        signal.signal(number, stop)
+    beside = threading.Thread(target=letters.run, args=[until_caught_up], name="gateway-letters", daemon=True)
+    beside.start()
     landed = _with_progress(lander, ends) if ends is not None else lander.run()
+    if not until_caught_up:
+        letters.stop()
+    beside.join()
     typer.echo(f"landed {landed.rows:,} rows, rejected {landed.rejected:,}")
 
 

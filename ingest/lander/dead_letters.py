@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ingest.dead_letter_headers import to_headers
 from ingest.lander.landing import Reject
 from plimsoll.contracts import Contract
 
@@ -40,7 +41,7 @@ class DeadLetters:
 
     def _produce(self, reject: Reject) -> Any:
         message = reject.message
-        headers = {
+        facts = {
             "topic": message.topic,
             "partition": message.partition,
             "offset": message.offset,
@@ -52,7 +53,7 @@ class DeadLetters:
             self._contracts[message.topic].dead_letter_topic,
             key=message.key,
             value=message.value,
-            headers=[(f"__connect.errors.{k}", str(v).encode("utf-8", "replace")) for k, v in headers.items()],
+            headers=to_headers(facts),
         )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""`plimsoll sites`, `plimsoll devices`, `plimsoll gtfs`: who and what exists."""
+"""`plimsoll tenants`, `plimsoll sites`, `plimsoll devices`, `plimsoll gtfs`: who and what exists."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Entry = TypeVar("Entry", bound="BaseModel")
 
+tenants = typer.Typer(no_args_is_help=True, help="The tenants: whose sites, devices and events they are.")
 sites = typer.Typer(no_args_is_help=True, help="The sites: buses, venues, road areas, stops.")
 devices = typer.Typer(no_args_is_help=True, help="The devices, their sites and secrets.")
 gtfs = typer.Typer(no_args_is_help=True, help="Routes, stops and timetables.")
@@ -25,6 +26,37 @@ gtfs = typer.Typer(no_args_is_help=True, help="Routes, stops and timetables.")
 Tenant = Annotated[str | None, typer.Option(help="Owner; default: PLIMSOLL_DEFAULT_TENANT.")]
 CsvFile = Annotated[Path, typer.Argument(help="A CSV file whose columns are named like the fields.")]
 Instant = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z"], metavar="YYYY-MM-DDTHH:MM:SS±HHMM")]
+
+
+@tenants.command("add")
+def add_tenant(
+    tenant_id: Annotated[str, typer.Argument(help="As --tenant and PLIMSOLL_API_KEYS name it.")],
+    name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+) -> None:
+    """Register a tenant, or name one anew."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from ingest.registry.entries import Name
+    from ingest.registry.sites import first_error
+    from ingest.registry.tenants import put_tenant
+
+    try:
+        TypeAdapter(Name).validate_python(tenant_id)
+    except ValidationError as error:
+        raise PlimsollError(f"TENANT_ID: {first_error(error)[1]}") from error
+    with _registry(tenant_id) as (connection, _):
+        put_tenant(connection, tenant_id, name)
+    typer.echo(f"registered {tenant_id}")
+
+
+@tenants.command("list")
+def list_tenants() -> None:
+    """Show the tenants."""
+    from ingest.registry.tenants import list_tenants
+
+    with _registry(None) as (connection, _):
+        rows = list_tenants(connection)
+    _table(rows, ["tenant_id", "name", "sites", "devices"])
 
 
 @sites.command("add")
@@ -265,4 +297,6 @@ def _table(rows: list[dict[str, Any]], columns: list[str]) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%SZ}"
-    return {None: "", True: "yes", False: "no"}.get(value, str(value)) if not isinstance(value, str) else value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from ingest.registry.entries import NewDevice, RegistryError
-from ingest.registry.sites import ensure_tenant
+from ingest.registry.tenants import put_tenant
 
 # One row per device: the registration that counts now, else the next one, else the last one. Never the secret.
 DEVICES = """
@@ -74,7 +74,7 @@ def add_device(connection: psycopg.Connection, tenant_id: str, device: NewDevice
     """
     secret = (device.secret or secrets.token_urlsafe(32)) if device.signs else None
     with connection.transaction():
-        ensure_tenant(connection, tenant_id)
+        put_tenant(connection, tenant_id)
         now = _lock(connection, tenant_id, device.device_id)
         known = list_devices(connection, tenant_id, device_id=device.device_id)
         # Data from before its registration are its own too, unless somebody had the name before.

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ingest.registry.entries import NewSite, RegistryError, SiteChange
 from ingest.registry.rows import register_sites
+from ingest.registry.tenants import put_tenant
 
 SITES = """
     SELECT site_id, name, kind, capacity, seats, standing, time_zone, route_id, lat, lon, hold_s, is_active,
@@ -61,7 +62,7 @@ def add_site(connection: psycopg.Connection, tenant_id: str, site: NewSite) -> R
         RegistryError: already_registered.
     """
     with connection.transaction():
-        ensure_tenant(connection, tenant_id)
+        put_tenant(connection, tenant_id)
         if list_sites(connection, tenant_id, site_id=site.site_id):
             raise RegistryError("already_registered", f"the site '{site.site_id}' is registered already", "site_id")
         register_sites(connection, [_row(tenant_id, site)])
@@ -72,7 +73,7 @@ def put_sites(connection: psycopg.Connection, tenant_id: str, sites: Iterable[Ne
     """Register sites, or bring those that are registered up to date; all or none. Returns how many."""
     rows = [_row(tenant_id, site) for site in sites]
     with connection.transaction():
-        ensure_tenant(connection, tenant_id)
+        put_tenant(connection, tenant_id)
         register_sites(connection, rows)
     return len(rows)
 
@@ -102,13 +103,6 @@ def change_site(connection: psycopg.Connection, tenant_id: str, site_id: str, ch
                 [is_active, tenant_id, site_id],
             )
         return find_site(connection, tenant_id, site_id)
-
-
-def ensure_tenant(connection: psycopg.Connection, tenant_id: str) -> None:
-    """Make the tenant known; its name may be given later."""
-    connection.execute(
-        "INSERT INTO registry.tenants (tenant_id, name) VALUES (%s, %s) ON CONFLICT DO NOTHING", [tenant_id, tenant_id]
-    )
 
 
 def first_error(error: ValidationError) -> tuple[str | None, str]:

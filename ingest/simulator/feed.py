@@ -218,7 +218,7 @@ def _post(client: Any, address: str, payloads: list[dict[str, Any]], stop: threa
             log.warning("the gateway cannot be reached (%s); trying again in 2 s", error)
             stop.wait(2)
             continue
-        if answer.status_code == 503:
+        if answer.status_code in (429, 503):
             stop.wait(float(answer.headers.get("Retry-After", "2")))
             continue
         if answer.status_code in (202, 207, 401, 422):  # the city's faults include events that deserve refusal

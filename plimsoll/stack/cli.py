@@ -80,9 +80,11 @@ def _show(platform: Platform, seconds: float) -> None:
 
 
 def _addresses(platform: Platform) -> None:
-    from plimsoll.stack.demo import api_url, dagster_url
+    from plimsoll.stack.demo import NO_LIVE_INGEST, api_url, dagster_url
 
     api, say = api_url(platform.settings), platform.console.print
+    if platform.settings.kafka_bootstrap_servers is None:
+        say(f"[yellow]![/] {NO_LIVE_INGEST}")
     say(f"page       {api}/")
     say(f"API        {api}/docs")
     say(f"Dagster    {dagster_url(platform.settings)}/asset-groups")

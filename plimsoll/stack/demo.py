@@ -22,12 +22,15 @@ from plimsoll.stack.errors import StackError
 from plimsoll.stack.local import LocalStack
 from plimsoll.stack.mosquitto import local_mosquitto
 from plimsoll.stack.ports import require_free
-from plimsoll.stack.process import Child
 from plimsoll.stack.readiness import http_ready
 from plimsoll.stack.supervisor import Supervisor
 
 MAIN_JOB = "build_everything"
 LEAD_MINUTES = 10
+NO_LIVE_INGEST = (
+    "There is no Kafka, so live ingest is off: the API refuses events (503), data come in by bulk loads only. "
+    "All the rest runs."
+)
 _PLIMSOLL = (sys.executable, "-m", "plimsoll")
 
 
@@ -120,12 +123,17 @@ def running_platform(settings: Settings, console: Console) -> Iterator[Platform]
                 database_url=settings.database_url.get_secret_value() if settings.database_url else None,
                 bootstrap_servers=settings.kafka_bootstrap_servers,
                 kafka_home=settings.kafka_home,
+                needs_broker=False,
                 say=say,
             )
         )
         console.print(f"  [green]✓[/] [dim]{time.monotonic() - started:.1f} s[/]")
-        addresses = {"DATABASE_URL": servers.database_url, "KAFKA_BOOTSTRAP_SERVERS": servers.bootstrap_servers}
-        addresses |= exits.enter_context(local_mosquitto(settings, say))
+        addresses = {"DATABASE_URL": servers.database_url}
+        if servers.has_broker:
+            addresses["KAFKA_BOOTSTRAP_SERVERS"] = servers.bootstrap_servers
+            addresses |= exits.enter_context(local_mosquitto(settings, say))
+        else:
+            console.print(f"  [yellow]![/] {NO_LIVE_INGEST}")
         env_file = write_stack_env(settings.home, addresses)
         exits.callback(env_file.unlink, missing_ok=True)
         settings = Settings.load()
@@ -140,7 +148,8 @@ def _prepare(platform: Platform) -> None:
     settings = platform.settings
     with platform.step("Tables and topics"):
         migrate(settings.require_database_url(), settings.contracts_dir)
-        create_topics(settings.require_kafka(), load_contracts(settings.contracts_dir).values())
+        if settings.kafka_bootstrap_servers:
+            create_topics(settings.kafka_bootstrap_servers, load_contracts(settings.contracts_dir).values())
 
 
 def _start_processes(platform: Platform) -> None:
@@ -148,7 +157,8 @@ def _start_processes(platform: Platform) -> None:
     dagster_bin = Path(sys.executable).parent
     with platform.step("Lander, API and Dagster"):
         platform.run("dagster-home")
-        supervisor.start("lander", [*_PLIMSOLL, "lander", "run", "--name", "local"], env=environment)
+        if settings.kafka_bootstrap_servers:
+            supervisor.start("lander", [*_PLIMSOLL, "lander", "run", "--name", "local"], env=environment)
         if settings.mqtt_url:
             supervisor.start("mqtt", [*_PLIMSOLL, "mqtt", "run"], env=environment)
         supervisor.start(
@@ -183,19 +193,22 @@ def dagster_url(settings: Settings) -> str:
     return f"http://{settings.host}:{settings.dagster_port}"
 
 
-def feed(platform: Platform, buses: int, weeks: float) -> Child:
+def feed(platform: Platform, buses: int, weeks: float) -> None:
     """The simulated city: its history in bulk, the last minutes through the gateway, then its life.
 
-    Returns:
-        The process that goes on sending.
+    Without Kafka the history goes up to now, and that is all.
     """
     size = ("--buses", str(buses))
+    is_live = platform.settings.kafka_bootstrap_servers is not None
+    lead = LEAD_MINUTES if is_live else 0
     with platform.step(f"History of a simulated city ({weeks:g} weeks, {buses} buses)"):
-        platform.run("simulate", "history", "--weeks", str(weeks), "--lead-minutes", str(LEAD_MINUTES), *size)
+        platform.run("simulate", "history", "--weeks", str(weeks), "--lead-minutes", str(lead), *size)
+    if not is_live:
+        return
     with platform.step(f"Its last {LEAD_MINUTES} minutes through HTTP and Kafka"):
         platform.run("simulate", "live", "--until-now", "--speed", "1000000", *size)
         platform.run("lander", "wait")
-    return platform.supervisor.start(
+    platform.supervisor.start(
         "simulator", [*_PLIMSOLL, "simulate", "live", "--back-minutes", "1", *size], env=platform.environment
     )
 

@@ -68,7 +68,8 @@ class LocalKafka:
         """Return the folder of the broker's jars, fetching them if need be.
 
         Raises:
-            StackError: Java or Maven is missing, or Maven failed; it names the three ways to get a broker.
+            NoBrokerError: Java or Maven is missing, or Maven failed; it names the three ways to get a broker.
+            StackError: the installed Kafka is none.
         """
         find_java()
         return installed_libs(self._kafka_home) if self._kafka_home else self._jars.libs()
@@ -77,7 +78,8 @@ class LocalKafka:
         """Start the broker, or take over the one that already runs on this data, and return its address.
 
         Raises:
-            StackError: Java or Maven is missing, a port is taken, or the broker does not start.
+            NoBrokerError: Java or Maven is missing, or Maven failed.
+            StackError: a port is taken, or the broker does not start.
         """
         self._child = None if self._child is None or self._child.wait(0) else self._child
         if not self._adopt():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from plimsoll.stack.errors import StackError
+from plimsoll.stack.errors import NoBrokerError, StackError
 from plimsoll.stack.process import Child
 
 JAVA_VERSION = 17
@@ -42,16 +42,16 @@ def find_java() -> str:
     """Return the Java that will run the broker.
 
     Raises:
-        StackError: there is none on the PATH, or it is too old.
+        NoBrokerError: there is none on the PATH, or it is too old.
     """
     java = shutil.which("java")
     if java is None:
-        raise StackError(f"Apache Kafka needs Java and no `java` is on the PATH. {_THREE_WAYS}")
+        raise NoBrokerError(f"Apache Kafka needs Java and no `java` is on the PATH. {_THREE_WAYS}")
     shown = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
     found = re.search(r'version "(\d+)', shown)
     if found is None or int(found[1]) < JAVA_VERSION:
         first_line = shown.strip().splitlines()[0] if shown.strip() else "no version"
-        raise StackError(f"Apache Kafka needs Java {JAVA_VERSION}; {java} is {first_line}. {_THREE_WAYS}")
+        raise NoBrokerError(f"Apache Kafka needs Java {JAVA_VERSION}; {java} is {first_line}. {_THREE_WAYS}")
     return java
 
 
@@ -82,7 +82,7 @@ class JarCache:
         """Return the folder of jars, filling it first if need be.
 
         Raises:
-            StackError: Maven is missing or failed; the cache is then as it was before.
+            NoBrokerError: Maven is missing or failed; the cache is then as it was before.
         """
         if not self._is_current():
             self._resolve()
@@ -101,7 +101,7 @@ class JarCache:
     def _resolve(self) -> None:
         maven = shutil.which("mvn")
         if maven is None:
-            raise StackError(f"Apache Kafka is fetched by Maven and no `mvn` is on the PATH. {_THREE_WAYS}")
+            raise NoBrokerError(f"Apache Kafka is fetched by Maven and no `mvn` is on the PATH. {_THREE_WAYS}")
         self._say(f"fetching Apache Kafka {kafka_version()} (about 55 MB, once) into {self._cache_dir}")
         self._cache_dir.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f"{self._cache_dir.name}.", dir=self._cache_dir.parent))
@@ -123,7 +123,8 @@ class JarCache:
             ended = self._maven.wait(_RESOLVE_TIMEOUT_S)
             if not ended or self._maven.exit_code != 0:
                 why = "took too long" if not ended else "failed"
-                raise StackError(f"Maven {why} while it fetched Apache Kafka:\n{self._maven.log_tail()}\n{_THREE_WAYS}")
+                said = self._maven.log_tail()
+                raise NoBrokerError(f"Maven {why} while it fetched Apache Kafka:\n{said}\n{_THREE_WAYS}")
         finally:
             self._maven.stop()
             self._maven = None

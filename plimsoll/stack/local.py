@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from plimsoll.stack.errors import StackError
+from plimsoll.stack.errors import NoBrokerError, StackError
 from plimsoll.stack.kafka import LocalKafka, broker_answers
 from plimsoll.stack.lock import StateLock
 from plimsoll.stack.postgres import LocalPostgres
@@ -29,6 +29,7 @@ class LocalStack:
         bootstrap_servers: an outside broker to use instead of a local Kafka.
         kafka_home: folder of an installed Kafka.
         kafka_cache_dir: folder that keeps the jars which Maven fetched.
+        needs_broker: fail where no Kafka can be had; otherwise do without one and say why.
         say: told in a sentence what a person should know while things start.
     """
 
@@ -43,9 +44,12 @@ class LocalStack:
         bootstrap_servers: str | None = None,
         kafka_home: Path | None = None,
         kafka_cache_dir: Path | None = None,
+        needs_broker: bool = True,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.state_dir = state_dir
+        self._needs_broker = needs_broker
+        self._say = say
         self._lock = StateLock(state_dir)
         self._locked = False
         self._outside_database = database_url
@@ -64,6 +68,11 @@ class LocalStack:
     def bootstrap_servers(self) -> str:
         """The broker's address, once started."""
         return _started(self._bootstrap_servers)
+
+    @property
+    def has_broker(self) -> bool:
+        """Whether a broker was started or found."""
+        return self._bootstrap_servers is not None
 
     def start(self) -> None:
         """Bring both up, at the same time.
@@ -125,7 +134,12 @@ class LocalStack:
             raise
         finally:
             broker.join()
-        self._bootstrap_servers = broker.result()
+        try:
+            self._bootstrap_servers = broker.result()
+        except NoBrokerError as error:
+            if self._needs_broker:
+                raise
+            self._say(str(error))
 
     def _start_database(self) -> str:
         if self._outside_database is None:

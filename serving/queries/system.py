@@ -40,6 +40,7 @@ MARTS_AGE = """
         (SELECT max(landed_at) FROM ingest.offsets WHERE topic = 'occupancy.events') AS landed_at
 """
 
+# Dead letters have a place in the ledger, and are no streams.
 STREAMS = """
     SELECT
         o.topic,
@@ -47,7 +48,12 @@ STREAMS = """
         coalesce(sum(b.rows_rejected), 0)::bigint AS rejected_last_hour,
         o.last_landed_at,
         max(b.newest_event_at) AS newest_event_at
-    FROM (SELECT topic, max(landed_at) AS last_landed_at FROM ingest.offsets GROUP BY topic) AS o
+    FROM (
+        SELECT topic, max(landed_at) AS last_landed_at
+        FROM ingest.offsets
+        WHERE right(topic, 4) <> '.dlq'
+        GROUP BY topic
+    ) AS o
     LEFT JOIN ingest.landing_batches AS b ON b.topic = o.topic AND b.landed_at > now() - interval '1 hour'
     GROUP BY o.topic, o.last_landed_at
     ORDER BY o.topic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
+from plimsoll.settings import PROJECT_DIR
 
 pytestmark = pytest.mark.integration
 Plimsoll = Callable[..., subprocess.CompletedProcess[str]]
@@ -285,3 +288,31 @@ def test_a_tides_stop_visits_table_is_loaded_with_the_documented_mapping(
         " FROM raw.occupancy_events WHERE tenant_id = %s ORDER BY ts_device", [tenant],
     ).fetchall()  # fmt: skip
     assert rows == [("1001", "500", "T1", 4, 0, 4, "12:00"), ("1001", "501", "T1", 3, 1, 6, "12:03")]
+
+
+def test_a_tides_passenger_events_table_is_loaded_as_the_documentation_says(
+    tmp_path: Path, connection: psycopg.Connection, tenant: str, plimsoll: Plimsoll
+) -> None:
+    (tmp_path / "passenger_events.csv").write_text(
+        "passenger_event_id,service_date,event_timestamp,trip_id_performed,trip_stop_sequence,event_type,vehicle_id,"
+        "device_id,stop_id,event_count\n"
+        "e1,2025-03-03,2025-03-03 07:00:00,T1,1,Vehicle arrived at stop,1001,apc-1,0500,\n"
+        "e2,2025-03-03,2025-03-03 07:00:05,T1,1,Passenger boarded,1001,apc-1,0500,3\n"
+        "e3,2025-03-03,2025-03-03 07:00:09,T1,1,Passenger alighted,1001,apc-1,0500,\n"
+    )
+    page = (PROJECT_DIR / "docs" / "ingest.md").read_text().split("`passenger_events` has one row")[1]
+    script = page.split("```python\n")[1].split("```")[0]
+    command = shlex.split(page.split("```\nplimsoll ")[1].split("```")[0].replace("\\\n", " "))
+    assert command[:2] == ["load", "door_counts.parquet"]
+
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=60)
+    done = plimsoll("load", str(tmp_path / command[1]), *command[2:], "--tenant", tenant)
+
+    assert "2 rows landed, 0 rejected" in done.stdout
+    rows = connection.execute(
+        "SELECT event_id, site_id, stop_id, in_count, out_count, device_id, to_char(ts_device, 'HH24:MI:SS')"
+        " FROM raw.occupancy_events WHERE tenant_id = %s ORDER BY ts_device", [tenant],
+    ).fetchall()  # fmt: skip
+    assert rows == [
+        ("e2", "1001", "0500", 3, 0, "apc-1", "12:00:05"), ("e3", "1001", "0500", 0, 1, "apc-1", "12:00:09"),
+    ]  # fmt: skip

@@ -1,4 +1,7 @@
-"""MQTT in, through a real Mosquitto and a real Kafka: nothing is acknowledged that Kafka does not have."""
+"""MQTT in, through a real Mosquitto and a real Kafka: what was published is in Kafka, or refused with its reason.
+
+What happens while Kafka is away: `test_kafka_outage`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,6 @@ import psycopg
 import pytest
 
 from ingest.gateways.signatures import sign
-from plimsoll.stack.kafka import LocalKafka
 from plimsoll.stack.local import LocalStack
 from plimsoll.stack.mosquitto import LocalMosquitto, local_mosquitto
 from plimsoll.stack.ports import free_port
@@ -30,7 +32,10 @@ from plimsoll.stack.readiness import await_ready, port_ready
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(not LocalMosquitto.is_installed(), reason="Mosquitto is not installed (apt-get install it)"),
+    pytest.mark.skipif(
+        not LocalMosquitto.is_installed() or shutil.which("mosquitto_pub") is None,
+        reason="Mosquitto or its clients are not installed (apt-get install mosquitto mosquitto-clients)",
+    ),
 ]
 Plimsoll = Callable[..., subprocess.CompletedProcess[str]]
 SECRET = "correct-horse-battery-staple-0001"
@@ -227,7 +232,53 @@ def test_poison_goes_to_the_dead_letters_with_its_reason_and_what_follows_is_tak
     assert {h["__connect.errors.class.name"] for _, h in letters} == set(poison)
     reasons = {h["__connect.errors.class.name"]: h["__connect.errors.exception.message"] for _, h in letters}
     assert reasons["bad_signature"] == "sig: does not fit this payload and device"
-    assert {h["__connect.errors.stage"] for _, h in letters} == {"mqtt"}
+    assert {h["__connect.errors.stage"] for _, h in letters} == {"gateway"}
+
+
+def test_refusals_are_listed_and_replayed_once_when_the_registry_has_learned_of_the_device(
+    bridge: Callable[..., Child],
+    publish: Callable[..., None],
+    stack: LocalStack,
+    connection: psycopg.Connection,
+    plimsoll: Plimsoll,
+) -> None:
+    """A replay asks for a fitting signature as the bridge does, and takes the device from the MQTT topic again."""
+    bridge()
+    site, device = f"TJ-{uuid.uuid4().hex[:8]}", f"edge-{uuid.uuid4().hex[:8]}"
+    connection.execute(
+        "INSERT INTO registry.devices (tenant_id, device_id, secret) VALUES ('default', %s, 'not-its-secret')", [device]
+    )
+    event = {k: v for k, v in BUS_EVENT.items() if k != "sig"} | {"bus_id": site, "device_id": device, "seq": 7}
+    signed, forged = (json.dumps(event | {"sig": sign(event, key)}).encode() for key in (SECRET, "forged"))
+    report = {"status": "error", "error_code": "E7", "ts": "2026-01-15T12:00:00Z"}
+    publish("oms/v1/occupancy", signed, forged)
+    publish(f"/oms/v1/device/{device}/status", report | {"sig": sign(report, SECRET)})
+    dead_letters(stack, device, 3)
+
+    plimsoll("lander", "run", "--until-caught-up")
+    plimsoll("lander", "run", "--until-caught-up")
+    kept = connection.execute(
+        "SELECT topic, stage, reason_code, field, reason, address, tenant_id, value FROM ingest.rejected_messages"
+        " WHERE value LIKE %s OR address LIKE %s ORDER BY rejected_id", [f"%{site}%".encode(), f"%{device}%"],
+    ).fetchall()  # fmt: skip
+    listed = plimsoll("rejects", "list", "--reason", "bad_signature", COLUMNS="160").stdout
+    before = plimsoll("rejects", "replay", "--reason", "bad_signature").stdout
+    connection.execute("UPDATE registry.devices SET secret = %s WHERE device_id = %s", [SECRET, device])
+    after = [plimsoll("rejects", "replay", "--reason", "bad_signature").stdout for _ in range(2)]
+
+    assert sorted(row[0] for row in kept) == ["device.status", "occupancy.events", "occupancy.events"]
+    assert {row[1:5] for row in kept} == {("gateway", "bad_signature", "sig", "does not fit this payload and device")}
+    assert {row[5:7] for row in kept} == {
+        ("oms/v1/occupancy", "default"), (f"/oms/v1/device/{device}/status", "default"),
+    }  # fmt: skip
+    assert {signed, forged} <= {row[7] for row in kept}, "exactly as they came"
+    assert "oms/v1/occupancy" in listed
+    assert "landed 0 messages" in before
+    assert [text.split(",")[0] for text in after] == ["landed 2 messages", "landed 0 messages"]
+    landed = connection.execute("SELECT seq, extra FROM raw.occupancy_events WHERE site_id = %s", [site]).fetchall()
+    assert landed == [(7, {"bus_code": "TJ"})]
+    live = connection.execute("SELECT status FROM live.device WHERE device_id = %s", [device]).fetchall()
+    assert live == [("error",)]
 
 
 def test_what_comes_while_the_bridge_is_away_waits_at_the_broker_even_through_its_restart(
@@ -265,33 +316,6 @@ def test_a_killed_bridge_loses_nothing(
     bridge()
 
     assert set(in_kafka(stack.bootstrap_servers, site, len(events))) == set(range(1, 4001))
-
-
-def test_without_kafka_nothing_is_acknowledged_and_all_comes_when_it_is_back(
-    bridge: Callable[..., Child], publish: Callable[..., None], tmp_path: Path
-) -> None:
-    """A Kafka of its own, so that stopping it disturbs nobody."""
-    from plimsoll.contracts import load_contracts
-    from plimsoll.contracts.topics import create_topics
-    from plimsoll.settings import PROJECT_DIR
-
-    contracts = load_contracts(PROJECT_DIR / "data" / "contracts")
-    kafka = LocalKafka(tmp_path / "kafka", free_port(), free_port())
-    kafka.start()
-    site = f"TJ-{uuid.uuid4().hex[:8]}"
-    try:
-        create_topics(kafka.bootstrap_servers, contracts.values())
-        child = bridge(KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers)
-        publish("oms/v1/occupancy", BUS_EVENT | {"bus_id": site, "seq": 1})
-        assert in_kafka(kafka.bootstrap_servers, site, 1) == [1]
-        kafka.stop()
-        publish("oms/v1/occupancy", *(BUS_EVENT | {"bus_id": site, "seq": n} for n in range(2, 200)))
-        await_log(child, "what is not acknowledged comes again", 30)
-        kafka.start()
-
-        assert set(in_kafka(kafka.bootstrap_servers, site, 199)) == set(range(1, 200))
-    finally:
-        kafka.stop()
 
 
 def test_whoever_is_not_the_bridge_may_publish_and_not_read(

@@ -49,6 +49,22 @@ def test_a_devices_secret_is_shown_once_and_never_listed(
     assert device_id in listed.stdout and secret not in listed.stdout
 
 
+def test_tenants_are_added_named_and_listed_with_what_they_have(plimsoll: Plimsoll, device_id: str) -> None:
+    tenant = f"t-{uuid.uuid4().hex[:8]}"
+    plimsoll("tenants", "add", tenant)
+    plimsoll("sites", "add", "gym", "--kind", "venue", "--tenant", tenant)
+    plimsoll("devices", "add", device_id, "--site", "gym", "--tenant", tenant)
+    plimsoll("tenants", "add", tenant, "--name", "City Gyms")
+
+    listed = plimsoll("tenants", "list").stdout
+    wrong = plimsoll("tenants", "add", "a\tb", check=False)
+
+    [line] = [line for line in listed.splitlines() if tenant in line]
+    assert [cell.strip() for cell in line.strip("│").split("│")] == [tenant, "City Gyms", "1", "1"]
+    assert wrong.returncode == 1
+    assert "control characters" in wrong.stderr
+
+
 def test_a_moved_device_keeps_its_secret_and_its_past(connection: psycopg.Connection, device_id: str) -> None:
     secret = add_device(connection, "default", NewDevice(device_id=device_id, site_id="bus-1"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pyarrow import parquet
 from ingest import files
 from ingest.columns import Plan, Row, RowReader
 from ingest.files import open_rows
+from ingest.gateways.replay import read
 from ingest.survey import SiteSurvey
 from plimsoll.contracts import Decoder, InvalidEvent, load_contracts
 from plimsoll.errors import PlimsollError
@@ -214,3 +216,23 @@ def test_a_survey_finds_the_usual_step_and_the_last_capacity_of_sites_that_can_b
     assert [(s["site_id"], s["capacity"], s["hold_s"]) for s in sites] == [
         ("A", 139, 1200), ("B", 139, 1200), ("C", None, 1200),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["lots.csv", "lots.ndjson"])
+def test_a_replay_sends_in_the_order_of_a_column_that_says_when_a_row_was_sent(tmp_path: Path, name: str) -> None:
+    """The second row came last; when the third was sent nobody knows, so it keeps its place."""
+    minutes = [("10:00", "10:01"), ("10:05", "13:00"), ("10:10", None), ("10:15", "10:16")]
+    day = "2016-12-01 "
+    records = [
+        {"Lot": "A", "Cars": number, "When": day + at, "Sent": day + sent if sent else None}
+        for number, (at, sent) in enumerate(minutes)
+    ]
+    lines = [json.dumps(record) for record in records]
+    if name == "lots.csv":
+        lines = ["Lot,Cars,When,Sent", *(",".join(str(v or "") for v in record.values()) for record in records)]
+    mapping = {"site_id": "Lot", "occupancy": "Cars", "ts_device": "When"}
+    planned = replace(plan(csv(tmp_path, "\n".join(lines), name), mapping), order_by="Sent")
+
+    due, _ = read(planned)
+
+    assert [message.number for message in due] == [0, 2, 3, 1]

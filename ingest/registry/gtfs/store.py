@@ -10,7 +10,7 @@ from psycopg import sql
 
 from ingest.registry.gtfs.timetable import RouteKey, Timetable
 from ingest.registry.rows import register_routes
-from ingest.registry.sites import ensure_tenant
+from ingest.registry.tenants import put_tenant
 
 
 def store_feed(
@@ -22,7 +22,7 @@ def store_feed(
     set on a route (spare vehicles), and headways that this feed does not know, stay as well.
     """
     with connection.transaction():
-        ensure_tenant(connection, tenant_id)
+        put_tenant(connection, tenant_id)
         routes = _routes(connection, tenant_id, timetable, spare_vehicles)
         _drop_old_routes(connection, tenant_id, {(r["route_id"], r["direction_id"]) for r in routes})
         register_routes(connection, routes, timetable.time_zone)

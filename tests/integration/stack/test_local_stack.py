@@ -8,10 +8,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from plimsoll.stack.errors import StackError
+from plimsoll.stack.errors import NoBrokerError, StackError
 from plimsoll.stack.guard import wait_for_exit
 from plimsoll.stack.kafka import broker_answers
-from plimsoll.stack.local import LocalStack
+from plimsoll.stack.local import LocalStack, require_database
 from plimsoll.stack.ports import free_port
 
 pytestmark = pytest.mark.integration
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 HOLDS_A_STACK = """
 import sys
 from pathlib import Path
-from plimsoll.stack.local import LocalStack
+from plimsoll.stack.local import LocalStack, require_database
 ports = [int(word) for word in sys.argv[2:]]
 names = ("postgres_port", "kafka_port", "kafka_controller_port")
 with LocalStack(Path(sys.argv[1]), **dict(zip(names, ports))):
@@ -96,6 +96,31 @@ def test_outside_server_that_does_not_answer_is_named(state_dir: Path, outside: 
         stack.start()
 
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("needs_broker", [True, False])
+def test_where_no_kafka_can_be_had_it_is_told_and_done_without_if_allowed(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch, needs_broker: bool
+) -> None:
+    monkeypatch.setenv("PATH", str(state_dir))  # no Java there
+    said: list[str] = []
+    stack = LocalStack(
+        state_dir,
+        postgres_port=free_port(),
+        kafka_port=free_port(),
+        kafka_controller_port=free_port(),
+        needs_broker=needs_broker,
+        say=said.append,
+    )
+
+    if needs_broker:
+        with pytest.raises(NoBrokerError, match="no `java` is on the PATH"):
+            stack.start()
+        return
+    with stack:
+        require_database(stack.database_url)
+        assert not stack.has_broker
+    assert any("three ways to get a broker" in sentence for sentence in said)
 
 
 def test_second_stack_is_refused_and_a_killed_one_leaves_no_server(state_dir: Path) -> None:
