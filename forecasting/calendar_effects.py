@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forecasting.day_history import DayHistory
-from forecasting.events import EVENT, HOLIDAY, SCHOOL_HOLIDAY, Event, ZoneEvents
-from forecasting.local_grid import DAY_HOURS
+from forecasting.events import EVENT, HOLIDAY, SCHOOL_HOLIDAY, ZoneEvent, ZoneEvents
 from forecasting.panel import Floats, Ints
 from forecasting.snapshot import Snapshot
 
@@ -87,43 +86,34 @@ def _event_effects(
     snapshot: Snapshot, history: DayHistory, events: ZoneEvents, known: int, max_days_ahead: int
 ) -> Floats:
     effect = np.zeros((history.ratio.shape[0], max_days_ahead + 1), dtype=np.float32)
-    entries = [
-        (entry, start // DAY_HOURS, (end - 1) // DAY_HOURS, row)
-        for entry, (start, end), row in zip(
-            events.entries[:known], events.spans[:known], events.rows[:known], strict=True
-        )
-        if entry.kind in ("holiday", "event")
-    ]
-    for entry, first, last, row in entries:
-        if last < snapshot.day or first > snapshot.day + max_days_ahead:
+    entries = [entry for entry in events.entries[:known] if entry.kind in ("holiday", "event")]
+    past = [entry for entry in entries if entry.last_day < snapshot.day]
+    for entry in entries:
+        if entry.last_day < snapshot.day or entry.first_day > snapshot.day + max_days_ahead:
             continue
-        usual = _usual_effect(entry, [e for e in entries if e[2] < snapshot.day], history, snapshot.day)
-        columns = slice(max(first - snapshot.day, 0), last - snapshot.day + 1)
-        if row is None:
-            effect[:, columns] = usual[:, None]
-        else:
-            effect[row, columns] = usual[row]
+        usual = _usual_effect(entry, past, history, snapshot.day)
+        columns = slice(max(entry.first_day - snapshot.day, 0), entry.last_day - snapshot.day + 1)
+        rows = np.arange(len(usual)) if entry.rows is None else entry.rows
+        effect[rows, columns] = usual[rows, None]
     return effect
 
 
-def _usual_effect(
-    entry: Event, past: list[tuple[Event, int, int, int | None]], history: DayHistory, day: int
-) -> Floats:
+def _usual_effect(entry: ZoneEvent, past: list[ZoneEvent], history: DayHistory, day: int) -> Floats:
     """Mean change of the day's total on past days of the same name, leaning on the kind's, then on other sites'."""
     sites = history.ratio.shape[0]
-    alike = [e for e in past if e[0].kind == entry.kind]
-    named = [e for e in alike if entry.name and e[0].name == entry.name]
+    alike = [e for e in past if e.kind == entry.kind]
+    named = [e for e in alike if entry.name and e.name == entry.name]
     of_kind = _shrunk(*_changes(alike, history, day), np.zeros(sites))
     return _shrunk(*_changes(named, history, day), of_kind)
 
 
-def _changes(past: list[tuple[Event, int, int, int | None]], history: DayHistory, day: int) -> tuple[Floats, Floats]:
+def _changes(past: list[ZoneEvent], history: DayHistory, day: int) -> tuple[Floats, Floats]:
     """Sum and number of relative changes over past event days, [site] each."""
     total, count = np.zeros(history.ratio.shape[0]), np.zeros(history.ratio.shape[0])
-    for _, first, last, row in past:
-        change = history.ratio[:, max(first, 0) : min(max(last + 1, 0), day)] - 1
+    for entry in past:
+        change = history.ratio[:, max(entry.first_day, 0) : min(max(entry.last_day + 1, 0), day)] - 1
         seen = np.isfinite(change)
-        rows = slice(None) if row is None else slice(row, row + 1)
+        rows = slice(None) if entry.rows is None else entry.rows
         total[rows] += np.where(seen, change, 0).sum(axis=1)[rows]
         count[rows] += seen.sum(axis=1)[rows]
     return total, count

@@ -138,7 +138,7 @@ class ForecastModel:
 
 def train(
     panel: pd.DataFrame, *, tz: str | Mapping[str, str], groups: Mapping[str, str] | None = None,
-    calendar: pd.DataFrame | None = None, seed: int = 7, max_horizon: int = 168,
+    calendar: pd.DataFrame | Events | None = None, seed: int = 7, max_horizon: int = 168,
 ) -> ForecastModel:  # fmt: skip
     """Train on everything in the panel; the training origin is the hour after the last observation.
 

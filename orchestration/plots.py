@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,28 @@ def backtest_plot(summary: pd.DataFrame) -> str:
     pane.margins(x=0.15)
     _plain(pane)
     return _markdown(figure, "WAPE against the baselines")
+
+
+def gain_plot(numbers: Mapping[str, Any]) -> str:
+    """What a new model gains over the champion, on the whole with its interval and by segment; right is better.
+
+    Args:
+        numbers: of a decision: `gain, gain_low, gain_high`, `segments` by name, `rule`.
+    """
+    from matplotlib.figure import Figure
+
+    segments = dict(sorted(numbers["segments"].items(), key=lambda item: item[1]))
+    figure = Figure(figsize=(7, 0.3 * len(segments) + 1.2), layout="constrained")
+    pane = figure.subplots()
+    pane.barh(list(segments), [gain * 100 for gain in segments.values()], color=_GREY, height=0.6)
+    low, gain, high = (numbers[name] * 100 for name in ("gain_low", "gain", "gain_high"))
+    pane.errorbar([gain], ["all hours"], xerr=[[gain - low], [high - gain]], fmt="o", color=_BLUE, capsize=4)
+    pane.axvline(0, color=_DARK, lw=0.8)
+    for edge in (numbers["rule"]["min_gain"], -numbers["rule"]["max_segment_loss"]):
+        pane.axvline(edge * 100, color=_DARK, lw=0.8, ls=":")
+    pane.set_title("WAPE saved against the champion, % (dotted: what is asked)", fontsize=9, loc="left")
+    _plain(pane)
+    return _markdown(figure, "Gain over the champion")
 
 
 def _plain(pane: object) -> None:

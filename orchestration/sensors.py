@@ -82,30 +82,14 @@ def new_landings(context: SensorEvaluationContext, platform: Platform) -> Sensor
 )
 def no_champion(context: SensorEvaluationContext, platform: Platform) -> SensorResult | SkipReason:
     """Ask for a training where there is something to learn from and nobody has."""
-    from orchestration.forecasts import PROFILE_VERSION
+    from forecasting.operation.training import waiting_tenants
 
+    now = datetime.now(UTC)
     with platform.connection() as connection:
-        if connection.execute("SELECT to_regclass('marts.fct_series_hourly')").fetchone() == (None,):
-            return SkipReason("the marts are not built yet")
-        rows = connection.execute(
-            """
-            SELECT tenant_id FROM registry.tenants AS tenants
-            WHERE (
-                NOT EXISTS (SELECT FROM forecast.models
-                            WHERE models.tenant_id = tenants.tenant_id AND status = 'champion')
-                -- The champion was too old, or made by another version of the software.
-                OR %s = (SELECT model_version FROM forecast.occupancy_hourly AS said
-                         WHERE said.tenant_id = tenants.tenant_id ORDER BY origin_at DESC LIMIT 1)
-            )
-              AND EXISTS (SELECT FROM marts.fct_series_hourly AS series WHERE series.tenant_id = tenants.tenant_id)
-            ORDER BY 1
-            """,
-            [PROFILE_VERSION],
-        ).fetchall()
-    waiting = [tenant for (tenant,) in rows]
+        waiting = waiting_tenants(connection, now)
     if not waiting:
-        return SkipReason("every tenant with series has a champion")
-    retry = int(datetime.now(UTC).timestamp() // _TRAINING_RETRY.total_seconds())
+        return SkipReason("every group of series has a champion, or there is nothing to learn from yet")
+    retry = int(now.timestamp() // _TRAINING_RETRY.total_seconds())
     return SensorResult(run_requests=[RunRequest(run_key=f"{','.join(waiting)}@{retry}")])
 
 

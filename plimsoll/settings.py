@@ -55,6 +55,8 @@ class Settings(BaseSettings):
 
     default_tenant: str = "default"
     default_site: str | None = None
+    # Whose public holidays count, such as ID or US-CA, where a site names none; else those where its time zone lies.
+    country: str | None = None
     max_body_bytes: int = 1_000_000
 
     @classmethod

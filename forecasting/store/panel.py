@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import psycopg
 
+from forecasting.events import Events
 from plimsoll.errors import PlimsollError
 
 if TYPE_CHECKING:
@@ -24,12 +25,27 @@ class Panel:
         hours: one row per series and hour: `site_id` (the series id, categorical), `hour` (UTC, start), `value`
             (people or vehicles, mean over the hour), `capacity` (NaN where unknown), `is_imputed`.
         tz: IANA time zone by series id.
-        groups: what a series without history borrows its shape from, by series id: venue, area or route.
+        groups: the kind of each series, by series id: venue, area or route.
+        events: the calendar of its sites.
     """
 
     hours: pd.DataFrame
     tz: Mapping[str, str]
     groups: Mapping[str, str]
+    events: Events = field(default_factory=Events)
+
+    def by_group(self) -> dict[str, Panel]:
+        """The panel of each group of series."""
+        group = self.hours["site_id"].map(self.groups).astype(str)
+        return {
+            name: Panel(
+                rows.assign(site_id=rows["site_id"].cat.remove_unused_categories()),
+                {site: zone for site, zone in self.tz.items() if self.groups[site] == name},
+                {site: kind for site, kind in self.groups.items() if kind == name},
+                self.events,
+            )
+            for name, rows in self.hours.groupby(group, observed=True)
+        }
 
 
 def read_panel(

@@ -82,7 +82,7 @@ def test_without_a_champion_the_profile_speaks_and_says_so(
 ) -> None:
     said = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
 
-    assert said["model_default"] == "profile"
+    assert said["model_default_venue"] == "profile"
     assert said["series"] == 2  # nobody waits for the forecast of what closed two months ago
     methods = connection.execute("SELECT DISTINCT method FROM forecast.occupancy_hourly").fetchall()
     assert methods == [("profile",)]
@@ -106,11 +106,12 @@ def test_the_first_model_becomes_champion_with_its_numbers(
 
     trained, judged = metadata(result, MODELS), metadata(result, BACKTESTS)
     assert trained["models_trained"] == 1
-    assert judged["promoted"] is True
-    assert {"wape", "wape_dow_hour_mean", "wape_seasonal_naive_168", "wape_four_week_mean", "coverage"} <= judged.keys()
-    assert judged["plot"].startswith("![")
+    assert judged["promoted_default_venue"] is True
+    measures = {"wape", "wape_dow_hour_mean", "wape_seasonal_naive_168", "wape_four_week_mean", "coverage"}
+    assert {f"{name}_default_venue" for name in measures} <= judged.keys()
+    assert judged["plot_default_venue"].startswith("![")
     row = connection.execute("SELECT model_version, status, decision ->> 'reason' FROM forecast.models").fetchone()
-    assert row == (trained["model_version"], "champion", "There is no champion to compare it with.")
+    assert row == (trained["model_version_default_venue"], "champion", "There is no champion to compare it with.")
     assert connection.execute("SELECT count(*) FROM forecast.backtests").fetchone() == (4,)
 
 
@@ -121,7 +122,7 @@ def test_the_champion_predicts_a_week_and_says_it_once(
     first = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
     again = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
 
-    assert version == (first["model_default"],)
+    assert version == (first["model_default_venue"],)
     assert first["rows_added"] == 2 * 168
     assert first["plot_default"].startswith("![")
     # Unless the hour has turned between the two, in which case there is something new to say.
@@ -146,12 +147,12 @@ def test_a_champion_of_another_version_of_the_software_gives_way_to_the_profile_
     connection.execute("TRUNCATE forecast.backtests")
     connection.execute("UPDATE forecast.models SET artefact = 'of yesterday', model_version = 'old'")
     said = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
-    assert said["model_default"] == "profile"
+    assert said["model_default_venue"] == "profile"
 
     config = {"ops": {"forecast__models": {"config": {"only_if_stale": True}}}}
     judged = metadata(run(TRAINING, database_url, instance, config), BACKTESTS)
 
-    assert judged["promoted"] is True
+    assert judged["promoted_default_venue"] is True
     rows = connection.execute("SELECT status FROM forecast.models ORDER BY model_version = 'old'").fetchall()
     assert rows == [("champion",), ("retired",)]
 
@@ -162,7 +163,10 @@ def test_a_later_model_that_is_no_better_is_rejected_with_its_numbers(
     connection.execute("DELETE FROM marts.fct_series_hourly WHERE hour > now() - interval '6 hours'")
     result = run(TRAINING, database_url, instance)
 
-    assert metadata(result, BACKTESTS)["promoted"] is False
+    judged = metadata(result, BACKTESTS)
+    assert judged["promoted_default_venue"] is False
+    assert judged["gain_plot_default_venue"].startswith("![")
+    assert {"gain_low", "gain_high", "segments", "coverage"} <= judged["decision_numbers_default_venue"].keys()
     rows = connection.execute(
         "SELECT decision ->> 'gain', decision ->> 'reason' FROM forecast.models WHERE status = 'rejected'"
     )

@@ -1,0 +1,81 @@
+"""A tenant's series by group, each with the calendar of its sites: what training, trial and prediction start from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from forecasting.store import Panel, read_calendar, read_countries, read_panel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from forecasting.events import Event, Events
+
+# Further ahead than any forecast, so that the day after its last one is known too.
+CALENDAR_AHEAD = timedelta(days=14)
+
+
+def read_groups(
+    connection: psycopg.Connection,
+    tenant_id: str,
+    *,
+    until: datetime,
+    since: datetime | None = None,
+    country: str | None = None,
+) -> dict[str, Panel]:
+    """The tenant's panels by group of series (venue, area, route), hours with `since <= hour < until`.
+
+    Args:
+        connection: an open connection.
+        tenant_id: whose series.
+        until: the first hour that is not wanted.
+        since: the first hour wanted.
+        country: whose holidays count where neither the site nor its time zone says.
+
+    Raises:
+        PlimsollError: the mart is not built yet.
+    """
+    whole = read_panel(connection, tenant_id, since=since, until=until)
+    own = _own_events(connection, tenant_id)
+    countries = read_countries(connection, tenant_id)
+    return {
+        group: replace(panel, events=_events(panel, own, countries, country, until))
+        for group, panel in sorted(whole.by_group().items())
+    }
+
+
+def _own_events(connection: psycopg.Connection, tenant_id: str) -> tuple[Event, ...]:
+    import pandas as pd
+
+    from forecasting.events import Events
+
+    rows = read_calendar(connection, tenant_id)
+    return Events.from_frame(pd.DataFrame(rows), end_is_included=False).entries if rows else ()
+
+
+def _events(
+    panel: Panel, own: tuple[Event, ...], countries: Mapping[str, str], default: str | None, until: datetime
+) -> Events:
+    """What was known at the end of the panel: public holidays where each site lies, and the tenant's own events."""
+    from forecasting.events import EVERY_SITE, Events
+
+    known_ns = int(until.timestamp()) * 1_000_000_000
+    mine = [event for event in own if event.known_ns <= known_ns and event.site_id in {EVERY_SITE, *panel.tz}]
+    return Events.of([*mine, *_holidays(panel, countries, default, until)])
+
+
+def _holidays(panel: Panel, countries: Mapping[str, str], default: str | None, until: datetime) -> list[Event]:
+    from forecasting.public_holidays import country_of, public_holidays
+
+    sites = defaultdict(list)
+    for site, time_zone in panel.tz.items():
+        if place := countries.get(site) or default or country_of(time_zone):
+            sites[place].append(site)
+    first: date = panel.hours["hour"].min().date()
+    last = (until + CALENDAR_AHEAD).date()
+    return [event for place, those in sorted(sites.items()) for event in public_holidays(place, first, last, those)]
