@@ -204,8 +204,11 @@ def _entry(number: int, row: dict[Any, Any], end_is_included: bool) -> Event:
     end_h += DAY_HOURS if whole_days and end_is_included else 0
     if end_h <= start_h:
         raise PanelError(f"calendar: column 'end', row {number}: {row['end']} is not after the start {row['start']}")
+    site = _text(row["site_id"])
+    if not site:
+        raise PanelError(f"calendar: column 'site_id', row {number} is empty; write * for every site")
     known = row.get("known_at")
-    return Event(str(row["site_id"]), start_h, end_h, is_local, kind, _text(row.get("name")), _known_ns(number, known))
+    return Event(site, start_h, end_h, is_local, kind, _text(row.get("name")), _known_ns(number, known))
 
 
 def _stamp(number: int, column: str, value: Any) -> Any:

@@ -22,7 +22,18 @@ from serving.database import Database, Row
 from serving.health import Doctor
 from serving.levels import load_levels
 from serving.metrics import CountRequests, RequestMetrics
-from serving.routes import forecast, health, hotspots, map, occupancy, pages, recommendations, registry, system
+from serving.routes import (
+    calendar,
+    forecast,
+    health,
+    hotspots,
+    map,
+    occupancy,
+    pages,
+    recommendations,
+    registry,
+    system,
+)
 from serving.security import BodyLimit, SecurityHeaders
 from serving.snapshot import Snapshots
 from serving.tenancy import TenantFinder, require_tenant
@@ -48,7 +59,7 @@ _TAGS = [
         "the WebSocket `/ws`: one JSON message each, as for /api/traffic/ingest, each answered with "
         '`{"status": "ok"}` or an error that names the field.',
     },
-    {"name": "registry", "description": "The sites and devices that exist."},
+    {"name": "registry", "description": "The sites and devices that exist, and their calendar."},
     {"name": "health", "description": "For supervisors and balancers; no key needed."},
     {"name": "system", "description": "For operators."},
 ]
@@ -92,7 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _include_routes(app: FastAPI, settings: Settings) -> None:
     needs_key = problems.problem_responses(401, 503)
-    for module in (occupancy, forecast, hotspots, recommendations, map, registry, system):
+    for module in (occupancy, forecast, hotspots, recommendations, map, registry, calendar, system):
         app.include_router(module.router, responses=needs_key)
     if settings.kafka_bootstrap_servers:
         app.include_router(

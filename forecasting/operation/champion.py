@@ -55,7 +55,7 @@ def speaker(connection: psycopg.Connection, tenant_id: str, group: str, panel: P
     if drift is not None and drift.is_worse_than_baseline:
         return _profile(panel, f"the champion {champion.model_version} was worse than the baseline over the "
                         f"last week (WAPE {drift.wape:.1%} against {drift.baseline_wape:.1%})")  # fmt: skip
-    return Speaker(champion.model_version, _of_today(model, panel))
+    return Speaker(champion.model_version, of_today(model, panel))
 
 
 def readable(stored: StoredModel | None) -> ForecastModel | None:
@@ -90,7 +90,7 @@ def _profile(panel: Panel, why: str) -> Speaker:
     return Speaker(PROFILE_VERSION, profile_model(panel), why)
 
 
-def _of_today(model: ForecastModel, panel: Panel) -> ForecastModel:
+def of_today(model: ForecastModel, panel: Panel) -> ForecastModel:
     """The model with what is known now of calendar, time zones and groups; what it learnt stays."""
     tz = model.tz if isinstance(model.tz, str) else {**model.tz, **panel.tz}
     return replace(model, events=panel.events, tz=tz, groups={**model.groups, **panel.groups})

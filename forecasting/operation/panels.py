@@ -70,7 +70,8 @@ def _events(
 
 
 def _holidays(panel: Panel, countries: Mapping[str, str], default: str | None, until: datetime) -> list[Event]:
-    from forecasting.public_holidays import country_of, public_holidays
+    from forecasting.public_holidays import public_holidays
+    from plimsoll.countries import country_of
 
     sites = defaultdict(list)
     for site, time_zone in panel.tz.items():

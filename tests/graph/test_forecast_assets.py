@@ -129,6 +129,27 @@ def test_the_champion_predicts_a_week_and_says_it_once(
     assert again["rows_added"] == (0 if again["origin"] == first["origin"] else 2 * 168)
 
 
+def test_a_closure_in_the_calendar_makes_the_next_forecast_zero_and_no_earlier_one(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    tomorrow = (THIS_HOUR + timedelta(days=1)).date()
+    for site, known_at in (("gym", THIS_HOUR - timedelta(hours=2)), ("pool", THIS_HOUR + timedelta(hours=1))):
+        connection.execute(
+            "INSERT INTO registry.calendar_events (tenant_id, site_id, starts_at, ends_at, kind, name, known_at)"
+            " VALUES ('default', %s, %s, %s, 'closure', 'works', %s)",
+            [site, tomorrow, tomorrow + timedelta(days=1), known_at],
+        )
+    connection.execute("DELETE FROM forecast.occupancy_hourly")  # what was said stays: say it anew
+
+    run([forecasting.occupancy_hourly], database_url, instance)
+
+    closed = connection.execute(
+        "SELECT series_id, target_hour::date, count(*), max(p90) FROM forecast.occupancy_hourly"
+        " WHERE method = 'closed' GROUP BY 1, 2"
+    ).fetchall()
+    assert closed == [("gym", tomorrow, 24, 0.0)]
+
+
 def test_a_fresh_champion_is_not_trained_again_where_only_stale_ones_are(
     connection: psycopg.Connection, database_url: str, instance: DagsterInstance
 ) -> None:

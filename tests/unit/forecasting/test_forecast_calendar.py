@@ -62,6 +62,8 @@ def test_days_without_time_are_whole_and_the_last_is_included():
     ("row", "says"),
     [
         (["*", "2026-03-18", "2026-03-18", "fair", "", None], "column 'kind', row 1: 'fair' is none of holiday"),
+        ([None, "2026-03-18", "2026-03-18", "event", "", None], "column 'site_id', row 1 is empty"),
+        (["*", "2026-03-18", "2026-03-18", "event", "", "soon"], "column 'known_at', row 1: 'soon' is not a date"),
         (["*", "soon", "2026-03-18", "event", "", None], "column 'start', row 1: 'soon' is not a date"),
         (["*", "2026-03-18", "2026-03-17", "event", "", None], "column 'end', row 1: 2026-03-17 is not after"),
     ],
