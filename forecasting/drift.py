@@ -40,8 +40,8 @@ def population_stability(reference: Floats, current: Floats) -> Floats:
 def _shares(values: Floats, edges: Floats) -> Floats:
     known = np.isfinite(values)
     counts = np.bincount(np.searchsorted(edges, values[known], side="right"), minlength=len(edges) + 1)
-    counts = np.append(counts, (~known).sum()) + 0.5
-    shares: Floats = counts / counts.sum()
+    cases = np.append(counts, (~known).sum()) + 0.5
+    shares: Floats = cases / cases.sum()
     return shares
 
 

@@ -85,6 +85,28 @@ def gain_plot(numbers: Mapping[str, Any]) -> str:
     return _markdown(figure, "Gain over the champion")
 
 
+def drift_plot(daily: pd.DataFrame) -> str:
+    """Error of the champion beside the baseline, day by day, and how far its totals were off.
+
+    Args:
+        daily: `day, wape, baseline_wape, bias`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    errors, totals = figure.subplots(2, 1, sharex=True)
+    errors.plot(daily["day"], daily["baseline_wape"] * 100, color=_GREY, lw=1.0, label="four-week mean")
+    errors.plot(daily["day"], daily["wape"] * 100, color=_BLUE, lw=1.4, label="champion")
+    errors.set_title("WAPE, a day ahead, %", fontsize=8, loc="left")
+    errors.legend(fontsize=7, ncols=2, frameon=False, loc="upper right")
+    totals.bar(daily["day"], daily["bias"] * 100, color=_BLUE, width=0.7)
+    totals.axhline(0, color=_DARK, lw=0.8)
+    totals.set_title("the day's total forecast too high (+) or too low (−), %", fontsize=8, loc="left")
+    for pane in (errors, totals):
+        _plain(pane)
+    return _markdown(figure, "The champion day by day")
+
+
 def _plain(pane: object) -> None:
     pane.tick_params(labelsize=7)  # type: ignore[attr-defined]
     pane.spines[["top", "right"]].set_visible(False)  # type: ignore[attr-defined]

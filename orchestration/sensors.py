@@ -24,6 +24,8 @@ from orchestration.resources import Platform
 
 # A tenant whose training fails or has too little data is not asked for more often than this.
 _TRAINING_RETRY = timedelta(hours=6)
+# What was measured longer ago, nobody trains for.
+_DRIFT_COUNTS = timedelta(days=2)
 
 
 @sensor(
@@ -93,6 +95,24 @@ def no_champion(context: SensorEvaluationContext, platform: Platform) -> SensorR
     return SensorResult(run_requests=[RunRequest(run_key=f"{','.join(waiting)}@{retry}")])
 
 
+@sensor(
+    name="retrain_on_drift",
+    job_name="train_forecasts",
+    minimum_interval_seconds=600,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Runs from the start. Asks for a training when a champion was found drifting, once per measurement.",
+)
+def retrain_on_drift(context: SensorEvaluationContext, platform: Platform) -> SensorResult | SkipReason:
+    """Ask for a training where the newest measurement of a champion gives reasons."""
+    from forecasting.store import drifting_champions
+
+    with platform.connection() as connection:
+        drifting = drifting_champions(connection, since=datetime.now(UTC) - _DRIFT_COUNTS)
+    if not drifting:
+        return SkipReason("no champion has drifted")
+    return SensorResult(run_requests=[RunRequest(run_key="drift:" + ",".join(drifting))])
+
+
 @run_failure_sensor(
     name="alert_on_failure",
     minimum_interval_seconds=30,
@@ -135,4 +155,11 @@ def resolve_on_success(context: RunStatusSensorContext, platform: Platform) -> N
         )
 
 
-SENSORS: list[SensorDefinition] = [watch_hotspots, new_landings, no_champion, alert_on_failure, resolve_on_success]
+SENSORS: list[SensorDefinition] = [
+    watch_hotspots,
+    new_landings,
+    no_champion,
+    retrain_on_drift,
+    alert_on_failure,
+    resolve_on_success,
+]

@@ -15,17 +15,21 @@ import psycopg
 
 from forecasting.drift import CUSUM_LIMIT, cusum, population_stability, psi_limit
 from forecasting.metrics import bias, coverage, wape
-from forecasting.operation.champion import of_today, profile_model, readable
+from forecasting.operation.champion import of_today, readable
+from forecasting.panel import HOUR_NS, Floats, Ints
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from forecasting.model import ForecastModel
-    from forecasting.panel import Floats
-    from forecasting.store import DriftRow, Panel, StoredModel
+    from forecasting.panel import Panel as GridPanel
+    from forecasting.store import DriftRow, Panel
+    from forecasting.training_rows import Zone
 
 WINDOW_DAYS, REFERENCE_DAYS = 7, 28
 DAY_H = 24
+MIN_HISTORY_DAYS = 14
+MAD_TO_SIGMA = 1.4826
 # Fewer scored hours prove nothing.
 MIN_HOURS = 72
 LOWEST_COVERAGE, HIGHEST_COVERAGE = 0.70, 0.90
@@ -48,9 +52,7 @@ class Health:
     daily: pd.DataFrame
 
 
-def measure(
-    connection: psycopg.Connection, tenant_id: str, group: str, panel: Panel, now: datetime
-) -> Health | None:
+def measure(connection: psycopg.Connection, tenant_id: str, group: str, panel: Panel, now: datetime) -> Health | None:
     """Measure a group's champion and store it; None where there is no champion or too little to measure it by."""
     from forecasting.store import load_champion, save_drift
 
@@ -58,39 +60,63 @@ def measure(
     model = readable(stored)
     if stored is None or model is None:
         return None
-    health = examine(of_today(model, panel), stored, group, panel, now)
+    health = examine(of_today(model, panel), stored.model_version, group, panel, now)
     if health is not None:
         save_drift(connection, tenant_id, health.row)
     return health
 
 
-def examine(
-    model: ForecastModel, stored: StoredModel, group: str, panel: Panel, now: datetime
-) -> Health | None:
+def examine(model: ForecastModel, model_version: str, group: str, panel: Panel, now: datetime) -> Health | None:
     """`measure` without a database."""
     from forecasting.store import DriftRow
 
-    told = _told(model, panel, now)
-    scored = told[told["value"].notna()]
-    week = scored[scored["hour"] >= now - timedelta(days=WINDOW_DAYS)]
-    if len(week) < MIN_HOURS or not week["value"].sum() > 0:
+    replay = _replay(model, panel, now)
+    week = replay.days[-WINDOW_DAYS:]
+    actual, said, low, high, baseline, profile = (
+        np.concatenate([getattr(day, name) for day in week] or [np.empty(0)])
+        for name in ("actual", "prediction", "p10", "p90", "baseline", "profile")
+    )
+    hours = int(np.isfinite(actual).sum())
+    if hours < MIN_HOURS or not np.nansum(actual) > 0:
         return None
-    actual = week["value"].to_numpy()
-    ours, baseline, profile = (wape(actual, week[name].to_numpy()) for name in ("prediction", "baseline", "profile"))
-    covered = coverage(actual, week["p10"].to_numpy(), week["p90"].to_numpy())
-    daily = _daily(scored)
-    shift = _shift(daily)
-    moved = _moved(model, panel, now)
-    is_worse = ours > baseline and ours > profile
-    reasons = _reasons(ours, baseline, is_worse, covered, shift, moved)
+    errors = wape(actual, said), wape(actual, baseline), wape(actual, profile)
+    covered, shift, moved = coverage(actual, low, high), _shift(replay.days), _moved(replay)
+    is_worse = errors[0] > errors[1] and errors[0] > errors[2]
     row = DriftRow(
-        series_group=group, model_version=stored.model_version, measured_at=now,
-        window_from=week["hour"].min().to_pydatetime(), window_to=now, hours=len(week), wape=ours,
-        baseline_wape=baseline, profile_wape=profile, bias=bias(actual, week["prediction"].to_numpy()),
-        coverage_80=covered, cusum=shift, psi_max=moved.largest, psi_feature=moved.feature, psi_share=moved.share,
-        is_worse_than_baseline=is_worse, reasons=reasons,
+        series_group=group, model_version=model_version, measured_at=now,
+        window_from=now - timedelta(days=WINDOW_DAYS), window_to=now, hours=hours, wape=errors[0],
+        baseline_wape=errors[1], profile_wape=errors[2], bias=bias(actual, said), coverage_80=covered, cusum=shift,
+        psi_max=moved.largest, psi_feature=moved.feature, psi_share=moved.share, is_worse_than_baseline=is_worse,
+        reasons=_reasons(errors, is_worse, covered, shift, moved),
     )  # fmt: skip
-    return Health(row, daily)
+    return Health(row, _daily(replay.days))
+
+
+@dataclass(frozen=True)
+class _Day:
+    """What was said from one local midnight about the day that followed, beside what happened; all flat."""
+
+    origin_ns: int
+    actual: Floats
+    prediction: Floats
+    p10: Floats
+    p90: Floats
+    baseline: Floats
+    profile: Floats
+    features: Floats
+
+    @property
+    def bias(self) -> float:
+        """Relative residual of the day's total."""
+        return bias(self.actual, self.prediction)
+
+
+@dataclass(frozen=True)
+class _Replay:
+    """The days replayed, oldest first, and the number of series."""
+
+    days: list[_Day]
+    series: int
 
 
 @dataclass(frozen=True)
@@ -100,103 +126,98 @@ class _Moved:
     share: float
 
 
-def _origins(panel: Panel, now: datetime, days: int) -> list[pd.Timestamp]:
-    """The last local midnights, oldest first, on the clock that most series share."""
+def _replay(model: ForecastModel, panel: Panel, now: datetime) -> _Replay:
+    """Ask champion, baseline and profile again, a day ahead from the last local midnights."""
     import pandas as pd
 
-    zones = list(panel.tz.values())
-    zone = max(sorted(set(zones)), key=zones.count)
-    today = pd.Timestamp(now).tz_convert(zone).normalize()
-    return [(today - pd.DateOffset(days=back)).tz_convert("UTC") for back in range(days, 0, -1)]
+    from forecasting.panel import build_panel
+
+    data = build_panel(panel.hours, until=pd.Timestamp(now))
+    zones = model.zones(data)
+    first = data.first_hour_ns + MIN_HISTORY_DAYS * DAY_H * HOUR_NS
+    origins = [origin for origin in _midnights(zones[0].grid.tz, now) if origin >= first]
+    return _Replay([_day(model, data, zones, origin) for origin in origins], len(data.sites))
 
 
-def _told(model: ForecastModel, panel: Panel, now: datetime) -> pd.DataFrame:
-    """What champion, baseline and profile said a day ahead, beside what happened."""
+def _midnights(tz: str, now: datetime) -> list[int]:
+    """The local midnights from which a whole day is over, oldest first."""
     import pandas as pd
 
-    plain = profile_model(panel)
-    hours = panel.hours.astype({"site_id": str})
-    observed = hours.loc[~hours["is_imputed"], ["site_id", "hour", "value"]]
-    parts = []
-    for origin in _origins(panel, now, WINDOW_DAYS + REFERENCE_DAYS):
-        if origin <= hours["hour"].min() + pd.Timedelta(days=7):
-            continue
-        said = model.predict(hours, origin=origin, horizon=DAY_H)
-        said["profile"] = plain.predict(hours, origin=origin, horizon=DAY_H)["prediction"]
-        parts.append(said.merge(observed, on=["site_id", "hour"], how="left"))
-    return pd.concat(parts, ignore_index=True) if parts else observed.iloc[:0].assign(prediction=0.0)
-
-
-def _daily(scored: pd.DataFrame) -> pd.DataFrame:
-    """One row for each origin's day: relative residual of the day's total, and both errors."""
-    import pandas as pd
-
-    rows = [
-        {
-            "day": origin,
-            "wape": wape(day["value"].to_numpy(), day["prediction"].to_numpy()),
-            "baseline_wape": wape(day["value"].to_numpy(), day["baseline"].to_numpy()),
-            "bias": bias(day["value"].to_numpy(), day["prediction"].to_numpy()),
-        }
-        for origin, day in scored.groupby("origin")
-        if day["value"].sum() > 0
+    today = pd.Timestamp(now).tz_convert(tz).normalize()
+    days = WINDOW_DAYS + REFERENCE_DAYS
+    return [
+        int((today - pd.DateOffset(days=back)).tz_convert("UTC").as_unit("ns").value) for back in range(days, 0, -1)
     ]
-    return pd.DataFrame(rows, columns=["day", "wape", "baseline_wape", "bias"])
 
 
-def _shift(daily: pd.DataFrame) -> float:
+def _day(model: ForecastModel, data: GridPanel, zones: list[Zone], origin_ns: int) -> _Day:
+    from forecasting import scoring
+    from forecasting.model import BASELINE
+
+    hours = origin_ns + HOUR_NS * np.arange(DAY_H, dtype=np.int64)
+    happened = data.at(hours).astype(np.float64)
+    parts: list[tuple[Floats, ...]] = []
+    for zone in zones:
+        ours = scoring.score(zone, origin_ns, DAY_H, model.residual, model.bands)
+        plain = scoring.score(zone, origin_ns, DAY_H, None, model.bands)
+        table = (happened[zone.grid.rows], ours.prediction, ours.p10, ours.p90, ours.baseline[BASELINE])
+        parts.append((*(part.ravel() for part in (*table, plain.prediction)), _features(zone, origin_ns, hours)))
+    return _Day(origin_ns, *(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _features(zone: Zone, origin_ns: int, hours_ns: Ints) -> Floats:
+    """The feature rows of a day ahead, every site."""
+    snapshot = zone.snapshot(origin_ns)
+    day, hour = zone.grid.cells(hours_ns)
+    sites = len(zone.grid.rows)
+    ahead, local = np.tile(day - snapshot.day, sites), np.tile(hour, sites)
+    return zone.features(snapshot, origin_ns, np.repeat(np.arange(sites), DAY_H), ahead, local)
+
+
+def _daily(days: list[_Day]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "day": pd.to_datetime([day.origin_ns for day in days], utc=True),
+            "wape": [wape(day.actual, day.prediction) for day in days],
+            "baseline_wape": [wape(day.actual, day.baseline) for day in days],
+            "bias": [day.bias for day in days],
+        }
+    )
+
+
+def _shift(days: list[_Day]) -> float:
     """CUSUM of the last week's daily residuals, against how they swung in the weeks before."""
-    residual = daily["bias"].to_numpy()
+    residual = np.array([day.bias for day in days])
     before, week = residual[:-WINDOW_DAYS], residual[-WINDOW_DAYS:]
+    before, week = before[np.isfinite(before)], week[np.isfinite(week)]
     if len(before) < WINDOW_DAYS:
         return float("nan")
     # The median of absolute deviations, so that one holiday does not hide a shift.
-    sigma = 1.4826 * float(np.median(np.abs(before)))
-    return cusum(week, max(sigma, MIN_SIGMA))
+    return cusum(week, max(MAD_TO_SIGMA * float(np.median(np.abs(before))), MIN_SIGMA))
 
 
-def _moved(model: ForecastModel, panel: Panel, now: datetime) -> _Moved:
+def _moved(replay: _Replay) -> _Moved:
     """How the features of the last week stand against those of the four weeks before."""
     from forecasting.features import NAMES
 
-    origins = _origins(panel, now, WINDOW_DAYS + REFERENCE_DAYS)
-    reference = _features(model, panel, origins[:REFERENCE_DAYS])
-    current = _features(model, panel, origins[REFERENCE_DAYS:])
-    if not len(reference) or not len(current):
+    before, week = replay.days[:-WINDOW_DAYS], replay.days[-WINDOW_DAYS:]
+    if len(before) < WINDOW_DAYS:
         return _Moved(float("nan"), None, float("nan"))
-    index = population_stability(reference, current)
+    index = population_stability(*(np.concatenate([day.features for day in days]) for days in (before, week)))
     # Hours of one day and site say the same thing over and over: a case is a site's day.
-    limit = psi_limit(len(reference) // DAY_H, len(current) // DAY_H)
+    limit = psi_limit(len(before) * replay.series, len(week) * replay.series)
     largest = int(index.argmax())
     return _Moved(float(index[largest]), NAMES[largest], float((index > limit).mean()))
 
 
-def _features(model: ForecastModel, panel: Panel, origins: list[pd.Timestamp]) -> Floats:
-    """The feature rows of a day ahead from each origin, all sites."""
-    from forecasting.features import NAMES
-    from forecasting.panel import build_panel
-
-    parts: list[Floats] = []
-    for origin in origins:
-        data = build_panel(panel.hours, until=origin)
-        if data.values.shape[1] < WINDOW_DAYS * DAY_H:
-            continue
-        for zone in model.zones(data):
-            hours = origin.value + 3_600_000_000_000 * np.arange(DAY_H, dtype=np.int64)
-            snapshot = zone.snapshot(origin.value)
-            day, hour = zone.grid.cells(hours)
-            site = np.repeat(np.arange(len(zone.grid.rows)), DAY_H)
-            ahead, local = np.tile(day - snapshot.day, len(zone.grid.rows)), np.tile(hour, len(zone.grid.rows))
-            parts.append(zone.features(snapshot, origin.value, site, ahead, local))
-    return np.concatenate(parts) if parts else np.empty((0, len(NAMES)), dtype=np.float32)
-
-
 def _reasons(
-    ours: float, baseline: float, is_worse: bool, covered: float, shift: float, moved: _Moved
+    errors: tuple[float, float, float], is_worse: bool, covered: float, shift: float, moved: _Moved
 ) -> list[str]:
     reasons = []
     if is_worse:
-        reasons.append(f"worse than the baseline: WAPE {ours:.1%} against {baseline:.1%} over the last week")
+        reasons.append(f"worse than the baseline: WAPE {errors[0]:.1%} against {errors[1]:.1%} over the last week")
     if not LOWEST_COVERAGE <= covered <= HIGHEST_COVERAGE:
         reasons.append(f"the 80 % band covers {covered:.0%}")
     if shift > CUSUM_LIMIT:

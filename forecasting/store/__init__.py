@@ -1,7 +1,7 @@
 """The forecast's tables in PostgreSQL. SQL only: what a model is and which is better is decided elsewhere."""
 
 from forecasting.store.calendar import read_calendar, read_countries
-from forecasting.store.drift import DriftRow, latest_drift, save_drift
+from forecasting.store.drift import DriftRow, drifting_champions, latest_drift, save_drift
 from forecasting.store.models import (
     ModelNotFound,
     StoredModel,
@@ -26,6 +26,7 @@ __all__ = [
     "StoredModel",
     "append_predictions",
     "champion_or_none",
+    "drifting_champions",
     "ensure_partitions",
     "latest_drift",
     "latest_predictions",

@@ -66,3 +66,21 @@ def latest_drift(
             """,
             [tenant_id, group, model_version, since],
         ).fetchone()
+
+
+def drifting_champions(connection: psycopg.Connection, *, since: datetime) -> list[str]:
+    """Champions whose newest measurement, since then, gives reasons: `tenant/group/version@date`, in order."""
+    rows = connection.execute(
+        """
+        SELECT DISTINCT ON (drift.tenant_id, drift.series_group)
+            drift.tenant_id, drift.series_group, drift.model_version, drift.measured_at, drift.reasons
+        FROM forecast.drift
+        INNER JOIN forecast.models
+            ON models.tenant_id = drift.tenant_id AND models.model_version = drift.model_version
+            AND models.status = 'champion'
+        WHERE drift.measured_at >= %s
+        ORDER BY drift.tenant_id, drift.series_group, drift.measured_at DESC
+        """,
+        [since],
+    ).fetchall()
+    return [f"{tenant}/{group}/{version}@{at:%Y-%m-%d}" for tenant, group, version, at, reasons in rows if reasons]

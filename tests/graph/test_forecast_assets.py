@@ -19,10 +19,10 @@ from dagster import (
     materialize,
 )
 
-from orchestration.assets import forecasting
-from orchestration.keys import BACKTESTS, MODELS, PREDICTIONS
+from orchestration.assets import drift, forecasting
+from orchestration.keys import BACKTESTS, DRIFT, MODELS, PREDICTIONS
 from orchestration.resources import Platform
-from orchestration.sensors import no_champion
+from orchestration.sensors import no_champion, retrain_on_drift
 
 pytestmark = pytest.mark.integration
 WEEKS = 4
@@ -176,6 +176,44 @@ def test_a_champion_of_another_version_of_the_software_gives_way_to_the_profile_
     assert judged["promoted_default_venue"] is True
     rows = connection.execute("SELECT status FROM forecast.models ORDER BY model_version = 'old'").fetchall()
     assert rows == [("champion",), ("retired",)]
+
+
+def test_drift_is_measured_stored_checked_and_told(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    connection.execute(
+        "UPDATE marts.fct_series_hourly SET value = value * 0.3 WHERE hour > now() - interval '5 days'"
+        " AND series_id <> 'closed'"
+    )
+    result = run([drift.drift], database_url, instance)
+    connection.execute(
+        "UPDATE marts.fct_series_hourly SET value = value / 0.3 WHERE hour > now() - interval '5 days'"
+        " AND series_id <> 'closed'"
+    )
+
+    said = metadata(result, DRIFT)
+    assert said["drifting"] == 1
+    assert said["plot_default_venue"].startswith("![")
+    (check,) = result.get_asset_check_evaluations()
+    assert not check.passed
+    assert connection.execute("SELECT cardinality(reasons) > 0, hours FROM forecast.drift").fetchone() == (True, 336)
+    assert connection.execute("SELECT state FROM ops.alerts").fetchall() == [("firing",)]
+    context = build_sensor_context(instance, resources={"platform": Platform(database_url=database_url)})
+    asked = retrain_on_drift(context)
+    assert isinstance(asked, SensorResult) and len(asked.run_requests or []) == 1
+
+
+def test_a_champion_worse_than_the_baseline_gives_way_to_the_profile(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    connection.execute("UPDATE forecast.drift SET is_worse_than_baseline = true")
+    connection.execute("DELETE FROM forecast.occupancy_hourly")
+
+    said = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
+
+    assert said["model_default_venue"] == "profile"
+    assert "worse than the baseline" in said["fallback_default_venue"]
+    connection.execute("DELETE FROM forecast.drift")
 
 
 def test_a_later_model_that_is_no_better_is_rejected_with_its_numbers(
