@@ -21,6 +21,7 @@ console = Console()
 app.command("list")(operation.list_models)
 app.command("promote")(operation.promote)
 app.command("rollback")(operation.rollback)
+app.command("explain")(operation.explain)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from plimsoll.settings import Settings
 from serving import problems
 from serving.broker import Broker
 from serving.database import Database, Row
+from serving.explanations import Explainer
 from serving.health import Doctor
 from serving.levels import load_levels
 from serving.metrics import CountRequests, RequestMetrics
@@ -90,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.database = Database(database_url)
     app.state.snapshots = Snapshots(app.state.database, app.state.levels)
     app.state.broker = Broker(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
+    app.state.explainer = Explainer(settings)
     app.state.doctor = Doctor(app.state.database, app.state.broker)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityHeaders)

@@ -72,6 +72,33 @@ def rollback(reason: Reason = "by hand", tenant: Tenant = None, group: Group = N
     console.print(f"{version} is the champion of group {chosen} again")
 
 
+def explain(
+    series: Annotated[str, typer.Argument(help="A venue, an area, or a route as route:<route>:<direction>.")],
+    hour: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S%z"], metavar="YYYY-MM-DDTHH:MM±HHMM",
+            help="Which hour; default: the present one.", show_default=False,
+        ),
+    ] = None,
+    tenant: Tenant = None,
+) -> None:  # fmt: skip
+    """Say in words why a forecast is what it is."""
+    from forecasting.operation.explanations import explain
+    from plimsoll.settings import Settings
+
+    with _store(tenant) as (connection, tenant_id):
+        found = explain(connection, tenant_id, series, hour or datetime.now(UTC), Settings.load().country)
+    said = found.prediction
+    console.print(f"{found.series_id}, {found.local_hour:%A %Y-%m-%d %H:%M}", style="bold", highlight=False)
+    console.print(found.summary, highlight=False)
+    console.print(
+        f"model {said.model_version}, {said.method}, made at {said.origin_at:%Y-%m-%d %H:%M} UTC; the weekly pattern "
+        f"explains {found.profile_share:.0%}",
+        style="dim", highlight=False,
+    )  # fmt: skip
+
+
 @contextmanager
 def _store(tenant: str | None) -> Iterator[tuple[psycopg.Connection, str]]:
     from plimsoll.database import connect

@@ -27,6 +27,8 @@ def read_groups(
     until: datetime,
     since: datetime | None = None,
     country: str | None = None,
+    around: str | None = None,
+    others_since: datetime | None = None,
 ) -> dict[str, Panel]:
     """The tenant's panels by group of series (venue, area, route), hours with `since <= hour < until`.
 
@@ -36,11 +38,13 @@ def read_groups(
         until: the first hour that is not wanted.
         since: the first hour wanted.
         country: whose holidays count where neither the site nor its time zone says.
+        around: a series; of the others only hours from `others_since` on are read.
+        others_since: see `around`.
 
     Raises:
         PlimsollError: the mart is not built yet.
     """
-    whole = read_panel(connection, tenant_id, since=since, until=until)
+    whole = read_panel(connection, tenant_id, since=since, until=until, around=around, others_since=others_since)
     own = _own_events(connection, tenant_id)
     countries = read_countries(connection, tenant_id)
     return {

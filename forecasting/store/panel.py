@@ -49,9 +49,17 @@ class Panel:
 
 
 def read_panel(
-    connection: psycopg.Connection, tenant_id: str, *, since: datetime | None = None, until: datetime | None = None
+    connection: psycopg.Connection,
+    tenant_id: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    around: str | None = None,
+    others_since: datetime | None = None,
 ) -> Panel:
     """The tenant's series from `marts.fct_series_hourly` with `since <= hour < until`, ordered by series and hour.
+
+    Where a series is named by `around`, only hours from `others_since` on are read of the others.
 
     Raises:
         PlimsollError: the mart is not built yet.
@@ -61,15 +69,20 @@ def read_panel(
             SELECT series_id, extract(epoch FROM hour)::bigint, value, capacity, coalesce(is_imputed, false)::int,
                    series_kind, time_zone
             FROM marts.fct_series_hourly
-            WHERE tenant_id = %s AND value IS NOT NULL AND hour >= %s AND hour < %s
+            WHERE
+                tenant_id = %(tenant)s AND value IS NOT NULL AND hour >= %(since)s AND hour < %(until)s
+                AND (%(around)s::text IS NULL OR series_id = %(around)s OR hour >= %(others_since)s)
             ORDER BY series_id, hour
         ) TO STDOUT (FORMAT csv)
     """
     text = io.BytesIO()
     first = since or datetime(1970, 1, 1, tzinfo=UTC)
-    last = until or datetime(9999, 1, 1, tzinfo=UTC)
+    parameters = {
+        "tenant": tenant_id, "since": first, "until": until or datetime(9999, 1, 1, tzinfo=UTC), "around": around,
+        "others_since": others_since or first,
+    }  # fmt: skip
     try:
-        with connection.cursor() as cursor, cursor.copy(query, [tenant_id, first, last]) as copy:
+        with connection.cursor() as cursor, cursor.copy(query, parameters) as copy:
             for block in copy:
                 text.write(block)
     except psycopg.errors.UndefinedTable as error:
