@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from collections.abc import Iterable
 from datetime import date
 from functools import cache
+from io import StringIO
 
 from plimsoll.errors import PlimsollError
 
@@ -46,6 +49,17 @@ def holidays_of(country: str, first: date, last: date) -> dict[date, str]:
         for day, names in sorted(found.items())
         if first <= day <= last
     }
+
+
+def seed_text(countries: Iterable[str], first: date, last: date) -> str:
+    """The dbt seed `holidays.csv`: calendar, day and name of the public holidays of countries."""
+    written = StringIO()
+    rows = csv.writer(written, lineterminator="\n")
+    rows.writerow(["calendar", "holiday_date", "name"])
+    rows.writerows(
+        [country, day, name] for country in countries for day, name in holidays_of(country, first, last).items()
+    )
+    return written.getvalue()
 
 
 def require_country(country: str) -> str:

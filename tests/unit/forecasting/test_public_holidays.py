@@ -11,7 +11,8 @@ import pytest
 from forecasting.calendar_file import read_calendar
 from forecasting.panel import PanelError
 from forecasting.public_holidays import public_holidays
-from plimsoll.countries import UnknownCountry, country_of
+from plimsoll.countries import UnknownCountry, country_of, seed_text
+from plimsoll.settings import PROJECT_DIR
 
 
 def days(country: str, year: int, name: str) -> list[str]:
@@ -76,3 +77,9 @@ def test_a_bad_file_names_file_column_and_row(tmp_path) -> None:
 
     with pytest.raises(PanelError, match=r"events\.csv: calendar: column 'kind', row 1: 'party'"):
         read_calendar(file, None, pd.Series(dtype="datetime64[ns, UTC]"))
+
+
+def test_the_date_dimension_knows_the_same_holidays() -> None:
+    seed = PROJECT_DIR / "dbt_project" / "seeds" / "holidays.csv"
+
+    assert seed.read_text() == seed_text(["ID"], date(2015, 1, 1), date(2035, 12, 31)), "run `make holidays`"
