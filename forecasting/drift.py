@@ -11,9 +11,9 @@ BINS = 5
 PSI_LIMIT = 0.25
 # Quantiles of chi-square with BINS − 1 degrees of freedom at 0.999: what chance alone may reach.
 CHI_SQUARE = 18.47
-# Allowance and decision interval in standard deviations: a lasting shift of two is found within a week, chance alone
-# fires about once in 465 days (Montgomery, "Introduction to Statistical Quality Control", on Page 1954).
-CUSUM_SLACK, CUSUM_LIMIT = 0.5, 5.0
+# Allowance and decision interval in standard deviations (Page 1954; Montgomery, "Introduction to Statistical Quality
+# Control"). One day counts at most CUSUM_CLIP: a storm or an unknown holiday is no lasting shift, four days alike are.
+CUSUM_SLACK, CUSUM_LIMIT, CUSUM_CLIP = 0.5, 5.0, 2.0
 
 
 def population_stability(reference: Floats, current: Floats) -> Floats:
@@ -62,7 +62,7 @@ def cusum(residuals: Floats, sigma: float) -> float:
         sigma: their standard deviation while all is well.
     """
     high = low = largest = 0.0
-    for value in residuals / sigma:
+    for value in np.clip(residuals / sigma, -CUSUM_CLIP, CUSUM_CLIP):
         high = max(0.0, high + float(value) - CUSUM_SLACK)
         low = max(0.0, low - float(value) - CUSUM_SLACK)
         largest = max(largest, high, low)

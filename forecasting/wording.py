@@ -18,7 +18,8 @@ THEMES: Mapping[str, tuple[str, ...]] = {
     WEEKS: ("fast", "last_week", "two_weeks_ago", "three_weeks_ago", "four_week_mean", "five_week_median", "like_days"),
     PEERS: ("peers_3_hours", "peers_today", "peers_1_day"),
     YEAR: ("year_ago_hour", "year_ago_day", "year_ago_date", "year_ago_season"),
-    HOLIDAY: ("is_holiday", "is_event", "holiday_yesterday", "holiday_tomorrow", "event_effect", "like_sunday"),
+    HOLIDAY: ("is_holiday", "is_event", "holiday_yesterday", "holiday_tomorrow", "event_effect", "eve_effect",
+              "after_effect", "like_sunday"),
     SCHOOL: ("is_school_holiday", "school_shift", "school_shift_week"),
 }  # fmt: skip
 _THEME_OF = {name: theme for theme, names in THEMES.items() for name in names}

@@ -32,7 +32,10 @@ MIN_HISTORY_DAYS = 14
 MAD_TO_SIGMA = 1.4826
 # Fewer scored hours prove nothing.
 MIN_HOURS = 72
-LOWEST_COVERAGE, HIGHEST_COVERAGE = 0.70, 0.90
+# By how much the band's coverage may miss: more where few series prove little, two cases a day each.
+COVERAGE, COVERAGE_SLACK, CASES_PER_DAY = 0.8, 0.10, 2
+# A week is short: only a champion this much worse than the baseline is called worse.
+MIN_LOSS = 0.05
 # Of the features, this share must have moved before it is called a drift: single ones always do.
 MAX_PSI_SHARE = 0.2
 # A day's total is never forecast better than to a few percent; less would make every small slip an alarm.
@@ -81,13 +84,13 @@ def examine(model: ForecastModel, model_version: str, group: str, panel: Panel, 
         return None
     errors = wape(actual, said), wape(actual, baseline), wape(actual, profile)
     covered, shift, moved = coverage(actual, low, high), _shift(replay.days), _moved(replay)
-    is_worse = errors[0] > errors[1] and errors[0] > errors[2]
+    is_worse = errors[0] > (1 + MIN_LOSS) * errors[1] and errors[0] > errors[2]
     row = DriftRow(
         series_group=group, model_version=model_version, measured_at=now,
         window_from=now - timedelta(days=WINDOW_DAYS), window_to=now, hours=hours, wape=errors[0],
         baseline_wape=errors[1], profile_wape=errors[2], bias=bias(actual, said), coverage_80=covered, cusum=shift,
         psi_max=moved.largest, psi_feature=moved.feature, psi_share=moved.share, is_worse_than_baseline=is_worse,
-        reasons=_reasons(errors, is_worse, covered, shift, moved),
+        reasons=_reasons(errors, is_worse, covered, replay.series, shift, moved),
     )  # fmt: skip
     return Health(row, _daily(replay.days))
 
@@ -213,12 +216,13 @@ def _moved(replay: _Replay) -> _Moved:
 
 
 def _reasons(
-    errors: tuple[float, float, float], is_worse: bool, covered: float, shift: float, moved: _Moved
+    errors: tuple[float, float, float], is_worse: bool, covered: float, series: int, shift: float, moved: _Moved
 ) -> list[str]:
     reasons = []
     if is_worse:
         reasons.append(f"worse than the baseline: WAPE {errors[0]:.1%} against {errors[1]:.1%} over the last week")
-    if not LOWEST_COVERAGE <= covered <= HIGHEST_COVERAGE:
+    chance = 2 * float(np.sqrt(COVERAGE * (1 - COVERAGE) / (CASES_PER_DAY * WINDOW_DAYS * series)))
+    if abs(covered - COVERAGE) > max(COVERAGE_SLACK, chance):
         reasons.append(f"the 80 % band covers {covered:.0%}")
     if shift > CUSUM_LIMIT:
         reasons.append(f"forecasts lean to one side: CUSUM {shift:.1f}, at most {CUSUM_LIMIT:.0f} is chance")

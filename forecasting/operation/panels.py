@@ -74,6 +74,7 @@ def _events(
 
 
 def _holidays(panel: Panel, countries: Mapping[str, str], default: str | None, until: datetime) -> list[Event]:
+    from forecasting.events import EVERY_SITE
     from forecasting.public_holidays import public_holidays
     from plimsoll.countries import country_of
 
@@ -83,4 +84,9 @@ def _holidays(panel: Panel, countries: Mapping[str, str], default: str | None, u
             sites[place].append(site)
     first: date = panel.hours["hour"].min().date()
     last = (until + CALENDAR_AHEAD).date()
-    return [event for place, those in sorted(sites.items()) for event in public_holidays(place, first, last, those)]
+    everywhere = {place: (EVERY_SITE,) for place, those in sites.items() if len(those) == len(panel.tz)}
+    return [
+        event
+        for place, those in sorted(sites.items())
+        for event in public_holidays(place, first, last, everywhere.get(place, those))
+    ]
