@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from forecasting.model import ForecastModel
     from forecasting.store import Panel, StoredModel
 
-# Weekly origins: eight where a champion's place is at stake; the first model only has its errors measured.
-ORIGINS, FIRST_ORIGINS = 8, 2
-EVERY_H = 168
+# Eight weekly origins, each with a training of its own, where a champion's place is at stake; a first model only has its
+# errors measured, from seven midnights of one week with one training.
+ORIGINS, EVERY_H = 8, 168
+FIRST_ORIGINS, FIRST_EVERY_H = 7, 24
 # Two weeks to learn from before the first origin.
 WARM_UP_DAYS = 14
 # Hours that the champion had learnt from favour it; with this many origins after them, only those count.
@@ -90,13 +91,13 @@ def _try(panel: Panel, champion: _Champion | None, model_version: str) -> Trial:
 
     hours = panel.hours["hour"]
     days = int((hours.max() - hours.min()) / pd.Timedelta(days=1)) if len(hours) else 0
-    possible = (days - WARM_UP_DAYS) * 24 // EVERY_H
-    origins = min(FIRST_ORIGINS if champion is None else ORIGINS, possible)
+    wanted, every_h = (FIRST_ORIGINS, FIRST_EVERY_H) if champion is None else (ORIGINS, EVERY_H)
+    origins = min(wanted, (24 * (days - WARM_UP_DAYS) - HORIZON_H) // every_h + 1)
     if origins < 1:
         return Trial(model_version, _decision(panel, champion, None, None))
     result = backtest.run(
         panel.hours, tz=panel.tz, groups=panel.groups, calendar=panel.events, horizon=HORIZON_H, origins=origins,
-        every=pd.Timedelta(hours=EVERY_H),
+        every=pd.Timedelta(hours=every_h),
     )  # fmt: skip
     starts = result.predictions["origin"]
     return Trial(
