@@ -73,6 +73,11 @@ format: $(STAMP) ## Bring Python and SQL into shape
 bench-ingest: $(STAMP) ## Measure the ways in and landing beside the limit and a peer (PARTS="landing peer", ARGS=--help)
 	@$(BIN)/python bench/ingest_all.py $(PARTS) $(ARGS)
 
+.PHONY: holidays
+holidays: $(STAMP) ## Write the dbt seed of public holidays from the package (COUNTRIES="ID SG")
+	@$(BIN)/python -c 'import sys; from datetime import date; from plimsoll.countries import seed_text; print(seed_text(sys.argv[1:], date(2015, 1, 1), date(2035, 12, 31)), end="")' \
+	  $(or $(COUNTRIES),ID) > dbt_project/seeds/holidays.csv
+
 .PHONY: lock
 lock: ## Resolve the dependencies again into the hashed locks (needs uv)
 	uv pip compile --universal --no-strip-extras --generate-hashes --no-header --no-annotate --python-version 3.11 \

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 TREES = ("near.ubj", "far.ubj")
-PACKAGES = ("numpy", "pandas", "xgboost-cpu", "plimsoll")
+PACKAGES = ("numpy", "pandas", "xgboost-cpu", "holidays", "plimsoll")
 # Zip entries carry a time; a fixed one keeps equal models equal to the byte.
 _ENTRY_TIME = (1980, 1, 1, 0, 0, 0)
 

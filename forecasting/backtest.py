@@ -48,7 +48,7 @@ class BacktestResult:
 
 def run(
     panel: pd.DataFrame, *, tz: str | Mapping[str, str], horizon: int, origins: int, every: pd.Timedelta | None = None,
-    calendar: pd.DataFrame | None = None, groups: Mapping[str, str] | None = None, seed: int = 7,
+    calendar: pd.DataFrame | Events | None = None, groups: Mapping[str, str] | None = None, seed: int = 7,
     progress: Callable[[int, int], None] | None = None,
 ) -> BacktestResult:  # fmt: skip
     """Forecast from several past origins and compare with what happened.

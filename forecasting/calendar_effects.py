@@ -8,17 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from forecasting.day_history import DayHistory
-from forecasting.events import EVENT, HOLIDAY, SCHOOL_HOLIDAY, Event, ZoneEvents
-from forecasting.local_grid import DAY_HOURS
+from forecasting.events import EVENT, HOLIDAY, SCHOOL_HOLIDAY, ZoneEvent, ZoneEvents
 from forecasting.panel import Floats, Ints
 from forecasting.snapshot import Snapshot
 
 NAMES = (
     "is_holiday", "is_school_holiday", "is_event", "holiday_yesterday", "holiday_tomorrow",
-    "event_effect", "like_sunday", "school_shift", "school_shift_week",
+    "event_effect", "eve_effect", "after_effect", "like_sunday", "school_shift", "school_shift_week",
 )  # fmt: skip
 # Pseudo-days with which a site's own experience of an event leans on that of all sites.
-PRIOR_DAYS = 2.0
+PRIOR_DAYS = 1.0
+# The day itself, its eve, the day after.
+BESIDE = (0, -1, 1)
 MIN_SCHOOL_DAYS = 4
 LOOK_BACK_DAYS = 400
 PROFILE_DAYS = 28
@@ -30,7 +31,8 @@ class CalendarEffects:
 
     Attributes:
         kinds: [site, day, hour], one bit per kind.
-        effect: [site, days ahead], usual change of a day's total by that day's holiday or event, as a fraction.
+        effect: [day, site, days ahead], usual change of a day's total as a fraction: by that day's holiday or event, by
+            tomorrow's, by yesterday's.
         school: [site], how much fuller school holidays are than term, as a fraction; 0 where unknown.
         school_share: [site], share of the last four weeks that were school holidays.
         school_share_week: [site], the same of the last week.
@@ -57,10 +59,11 @@ class CalendarEffects:
         out = np.empty((len(NAMES), len(site)), dtype=np.float32)
         out[0], out[1], out[2] = holiday, school, here & EVENT > 0
         out[3], out[4] = yesterday & HOLIDAY > 0, tomorrow & HOLIDAY > 0
-        out[5] = special * self.effect[site, np.minimum(days_ahead, self.effect.shape[1] - 1)] * level
-        out[6] = holiday * (sunday / snapshot.profile.scale[site] - level)
-        out[7] = (school - self.school_share[site]) * self.school[site] * level
-        out[8] = (school - self.school_share_week[site]) * self.school[site] * level
+        on, eve, after = self.effect[:, site, np.minimum(days_ahead, self.effect.shape[2] - 1)]
+        out[5], out[6], out[7] = special * on * level, ~special * eve * level, ~special * after * level
+        out[8] = holiday * (sunday / snapshot.profile.scale[site] - level)
+        out[9] = (school - self.school_share[site]) * self.school[site] * level
+        out[10] = (school - self.school_share_week[site]) * self.school[site] * level
         return out
 
 
@@ -76,7 +79,7 @@ def calendar_effects(
     is_school = np.asarray((kinds[:, past] & SCHOOL_HOLIDAY > 0).any(axis=2))
     return CalendarEffects(
         kinds,
-        _event_effects(snapshot, history, events, known, max_days_ahead),
+        np.stack([_event_effects(snapshot, history, events, known, max_days_ahead, beside) for beside in BESIDE]),
         _school_effect(snapshot, history, kinds, is_school, past),
         is_school[:, -PROFILE_DAYS:].sum(axis=1) / np.float32(PROFILE_DAYS),
         is_school[:, -7:].sum(axis=1) / np.float32(7),
@@ -84,54 +87,55 @@ def calendar_effects(
 
 
 def _event_effects(
-    snapshot: Snapshot, history: DayHistory, events: ZoneEvents, known: int, max_days_ahead: int
+    snapshot: Snapshot, history: DayHistory, events: ZoneEvents, known: int, max_days_ahead: int, beside: int
 ) -> Floats:
+    """[site, days ahead]: the usual change on days of events, or on days `beside` them (-1 before, 1 after)."""
     effect = np.zeros((history.ratio.shape[0], max_days_ahead + 1), dtype=np.float32)
-    entries = [
-        (entry, start // DAY_HOURS, (end - 1) // DAY_HOURS, row)
-        for entry, (start, end), row in zip(
-            events.entries[:known], events.spans[:known], events.rows[:known], strict=True
-        )
-        if entry.kind in ("holiday", "event")
-    ]
-    for entry, first, last, row in entries:
+    entries = [entry for entry in events.entries[:known] if entry.kind in ("holiday", "event")]
+    past = [entry for entry in entries if _days(entry, beside)[1] < snapshot.day]
+    for entry in entries:
+        first, last = _days(entry, beside)
         if last < snapshot.day or first > snapshot.day + max_days_ahead:
             continue
-        usual = _usual_effect(entry, [e for e in entries if e[2] < snapshot.day], history, snapshot.day)
+        usual = _usual_effect(entry, past, history, snapshot.day, beside)
         columns = slice(max(first - snapshot.day, 0), last - snapshot.day + 1)
-        if row is None:
-            effect[:, columns] = usual[:, None]
-        else:
-            effect[row, columns] = usual[row]
+        rows = np.arange(len(usual)) if entry.rows is None else entry.rows
+        effect[rows, columns] = usual[rows, None]
     return effect
 
 
-def _usual_effect(
-    entry: Event, past: list[tuple[Event, int, int, int | None]], history: DayHistory, day: int
-) -> Floats:
+def _days(entry: ZoneEvent, beside: int) -> tuple[int, int]:
+    """First and last day of an event, or the one day before or after it."""
+    if beside < 0:
+        return entry.first_day - 1, entry.first_day - 1
+    return (entry.first_day, entry.last_day) if beside == 0 else (entry.last_day + 1, entry.last_day + 1)
+
+
+def _usual_effect(entry: ZoneEvent, past: list[ZoneEvent], history: DayHistory, day: int, beside: int) -> Floats:
     """Mean change of the day's total on past days of the same name, leaning on the kind's, then on other sites'."""
     sites = history.ratio.shape[0]
-    alike = [e for e in past if e[0].kind == entry.kind]
-    named = [e for e in alike if entry.name and e[0].name == entry.name]
-    of_kind = _shrunk(*_changes(alike, history, day), np.zeros(sites))
-    return _shrunk(*_changes(named, history, day), of_kind)
+    alike = [e for e in past if e.kind == entry.kind]
+    named = [e for e in alike if entry.name and e.name == entry.name]
+    of_kind = _shrunk(*_changes(alike, history, day, beside), np.zeros(sites))
+    return _shrunk(*_changes(named, history, day, beside), of_kind)
 
 
-def _changes(past: list[tuple[Event, int, int, int | None]], history: DayHistory, day: int) -> tuple[Floats, Floats]:
+def _changes(past: list[ZoneEvent], history: DayHistory, day: int, beside: int) -> tuple[Floats, Floats]:
     """Sum and number of relative changes over past event days, [site] each."""
     total, count = np.zeros(history.ratio.shape[0]), np.zeros(history.ratio.shape[0])
-    for _, first, last, row in past:
+    for entry in past:
+        first, last = _days(entry, beside)
         change = history.ratio[:, max(first, 0) : min(max(last + 1, 0), day)] - 1
         seen = np.isfinite(change)
-        rows = slice(None) if row is None else slice(row, row + 1)
+        rows = slice(None) if entry.rows is None else entry.rows
         total[rows] += np.where(seen, change, 0).sum(axis=1)[rows]
         count[rows] += seen.sum(axis=1)[rows]
     return total, count
 
 
 def _shrunk(total: Floats, count: Floats, otherwise: Floats) -> Floats:
-    overall = total.sum() / count.sum() if count.sum() else None
-    prior = otherwise if overall is None else np.full(len(total), overall)
+    # What all sites did leans on the wider kind, and each site on that.
+    prior = (total.sum() + PRIOR_DAYS * otherwise) / (count.sum() + PRIOR_DAYS)
     shrunk: Floats = (total + PRIOR_DAYS * prior) / (count + PRIOR_DAYS)
     return shrunk
 

@@ -1,4 +1,4 @@
-"""`plimsoll forecast`: measure the forecasts on a panel of one's own."""
+"""`plimsoll forecast`: measure the forecasts on a panel of one's own, and look after the models in operation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from forecasting.operation import cli as operation
 from plimsoll.errors import PlimsollError
 
 if TYPE_CHECKING:
@@ -15,13 +16,12 @@ if TYPE_CHECKING:
 
     from forecasting.backtest import BacktestResult
 
-app = typer.Typer(no_args_is_help=True, help="Measure hourly forecasts against the baselines.")
+app = typer.Typer(no_args_is_help=True, help="Measure hourly forecasts, and look after the models that make them.")
 console = Console()
-
-
-@app.callback()
-def forecast() -> None:
-    """Measure hourly forecasts against the baselines."""
+app.command("list")(operation.list_models)
+app.command("promote")(operation.promote)
+app.command("rollback")(operation.rollback)
+app.command("explain")(operation.explain)
 
 
 @app.command()
@@ -41,9 +41,13 @@ def backtest(
         Path | None,
         typer.Option(
             help="Events (CSV or Parquet): site_id or *, start, end, kind (holiday, school_holiday, closure, event), "
-            "name, known_at.",
+            "name, known_at. None counts before it was known.",
             show_default=False,
         ),
+    ] = None,
+    country: Annotated[
+        str | None,
+        typer.Option(help="Public holidays of all sites: a country, or with its subdivision: ID, US-CA, AU-VIC."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -55,12 +59,17 @@ def backtest(
 ) -> None:
     """Forecast from past origins with what was known then, and compare with what happened."""
     from forecasting import backtest as backtesting
-    from forecasting.panel_file import read_panel, read_table, write_predictions
+    from forecasting.calendar_file import read_calendar
+    from forecasting.events import EVERY_SITE
+    from forecasting.panel_file import read_panel, write_predictions
 
     read = read_panel(panel, tz)
     for note in read.notes:
         console.print(f"[yellow]•[/] {note}")
-    events = read_table(calendar) if calendar is not None else None
+    events = read_calendar(calendar, country, read.frame["hour"])
+    strange = sorted({event.site_id for event in events.entries} - {EVERY_SITE, *read.frame["site_id"]})
+    if strange:
+        console.print(f"[yellow]•[/] the calendar names sites that the panel has not: {', '.join(strange[:5])}")
     with console.status("training") as status:
         result = backtesting.run(
             read.frame, tz=tz, horizon=horizon, origins=origins, every=_interval(every), calendar=events, seed=seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -56,25 +56,33 @@ class Events:
     entries: tuple[Event, ...] = ()
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame | None) -> Events:
-        """Read a calendar table.
+    def of(cls, entries: Iterable[Event]) -> Events:
+        """The calendar of these entries, each once."""
+        return cls(tuple(sorted(set(entries), key=lambda e: (e.known_ns, e.start_h, e.site_id, e.name, e.kind))))
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame | Events | None, *, end_is_included: bool = True) -> Events:
+        """Read a calendar table; a calendar that was read already is given back.
 
         Args:
             frame: `site_id` (or `*` for every site), `start`, `end`, `kind` (holiday, school_holiday, closure, event),
                 optionally `name`, `known_at`. Without a time zone, start and end are on the site's wall clock. If both
                 have no time of day, the days are whole and `end` is included. An entry without `known_at` counts as
                 always known; a `known_at` without a time zone is UTC.
+            end_is_included: whether an end without a time of day means the whole of that day.
 
         Raises:
             PanelError: a column is missing or a cell cannot be read; the message names both.
         """
+        if isinstance(frame, Events):
+            return frame
         if frame is None or not len(frame):
             return cls()
         missing = [name for name in REQUIRED if name not in frame.columns]
         if missing:
             raise PanelError(f"calendar: column {missing[0]!r} is missing; it needs {', '.join(REQUIRED)}")
-        entries = [_entry(number, row) for number, row in enumerate(frame.to_dict("records"), start=1)]
-        return cls(tuple(sorted(entries, key=lambda entry: (entry.known_ns, entry.start_h, entry.site_id, entry.name))))
+        rows = enumerate(frame.to_dict("records"), start=1)
+        return cls.of(_entry(number, row, end_is_included) for number, row in rows)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Plain records."""
@@ -86,27 +94,63 @@ class Events:
         return cls(tuple(Event(**entry) for entry in stored))
 
     def for_grid(self, grid: LocalGrid, names: Sequence[str]) -> ZoneEvents:
-        """The entries that concern a grid's sites, on its wall clock."""
+        """The entries that concern a grid's sites, on its wall clock; the same event of many sites is one."""
         position = {name: row for row, name in enumerate(names)}
-        chosen = [e for e in self.entries if e.site_id == EVERY_SITE or e.site_id in position]
-        spans = []
-        for entry in chosen:
+        sites: dict[tuple[int, int, int, str, str], list[str]] = {}
+        for entry in self.entries:
+            if entry.site_id != EVERY_SITE and entry.site_id not in position:
+                continue
             start, end = entry.start_h, entry.end_h
             if not entry.is_local:
                 start, end = _local_hours(start, grid.tz), _local_hours(end, grid.tz)
-            spans.append((start - grid.first_day * DAY_HOURS, end - grid.first_day * DAY_HOURS))
-        rows = [None if e.site_id == EVERY_SITE else position[e.site_id] for e in chosen]
-        known = np.array([e.known_ns for e in chosen], dtype=np.int64)
-        return ZoneEvents(tuple(chosen), tuple(spans), tuple(rows), known, (len(names), grid.days + AHEAD_DAYS))
+            first = grid.first_day * DAY_HOURS
+            sites.setdefault((entry.known_ns, start - first, end - first, entry.kind, entry.name), []).append(
+                entry.site_id
+            )
+        entries = [
+            ZoneEvent(kind, name, start, end, known, None if EVERY_SITE in those else _rows(those, position))
+            for (known, start, end, kind, name), those in sorted(sites.items())
+        ]
+        known_ns = np.array([entry.known_ns for entry in entries], dtype=np.int64)
+        return ZoneEvents(tuple(entries), known_ns, (len(names), grid.days + AHEAD_DAYS))
+
+
+@dataclass(frozen=True)
+class ZoneEvent:
+    """One event on a grid's wall clock.
+
+    Attributes:
+        kind: one of KINDS.
+        name: equal names are the same event in different years.
+        start: first hour, counted from the grid's first day.
+        end: the hour after the last.
+        known_ns: when it became known.
+        rows: the grid's rows that it concerns; None for all.
+    """
+
+    kind: str
+    name: str
+    start: int
+    end: int
+    known_ns: int
+    rows: Ints | None
+
+    @property
+    def first_day(self) -> int:
+        """Day index of its first hour."""
+        return self.start // DAY_HOURS
+
+    @property
+    def last_day(self) -> int:
+        """Day index of its last hour."""
+        return (self.end - 1) // DAY_HOURS
 
 
 @dataclass(frozen=True)
 class ZoneEvents:
     """The calendar of one grid: which kinds of event lie on each site's hours, as known at an origin."""
 
-    entries: tuple[Event, ...]
-    spans: tuple[tuple[int, int], ...]
-    rows: tuple[int | None, ...]
+    entries: tuple[ZoneEvent, ...]
     known_ns: Ints
     shape: tuple[int, int]
     _flags: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
@@ -120,10 +164,9 @@ class ZoneEvents:
         count = self.known(origin_ns)
         if count not in self._flags:
             marked = np.zeros((self.shape[0], self.shape[1] * DAY_HOURS), dtype=np.uint8)
-            known = zip(self.entries[:count], self.spans[:count], self.rows[:count], strict=True)
-            for entry, (start, end), row in known:
-                sites = slice(None) if row is None else row
-                marked[sites, max(start, 0) : max(end, 0)] |= 1 << KINDS.index(entry.kind)
+            for entry in self.entries[:count]:
+                sites = slice(None) if entry.rows is None else entry.rows
+                marked[sites, max(entry.start, 0) : max(entry.end, 0)] |= 1 << KINDS.index(entry.kind)
             # Origins come mostly in order of time: one more than the last known set is rarely asked for again.
             if len(self._flags) > 4:
                 self._flags.clear()
@@ -144,7 +187,11 @@ class ZoneEvents:
         return np.asarray(self.flags(origin_ns)[site, np.minimum(day, self.shape[1] - 1), hour] & CLOSURE > 0)
 
 
-def _entry(number: int, row: dict[Any, Any]) -> Event:
+def _rows(sites: Iterable[str], position: Mapping[str, int]) -> Ints:
+    return np.array(sorted(position[site] for site in sites), dtype=np.int64)
+
+
+def _entry(number: int, row: dict[Any, Any], end_is_included: bool) -> Event:
     kind = str(row["kind"]).strip().lower()
     if kind not in KINDS:
         raise PanelError(f"calendar: column 'kind', row {number}: {row['kind']!r} is none of {', '.join(KINDS)}")
@@ -154,11 +201,14 @@ def _entry(number: int, row: dict[Any, Any]) -> Event:
     is_local = start.tzinfo is None
     whole_days = is_local and start == start.normalize() and end == end.normalize()
     start_h, end_h = int(start.value // 3_600_000_000_000), -int(-end.value // 3_600_000_000_000)
-    end_h += DAY_HOURS if whole_days else 0
+    end_h += DAY_HOURS if whole_days and end_is_included else 0
     if end_h <= start_h:
         raise PanelError(f"calendar: column 'end', row {number}: {row['end']} is not after the start {row['start']}")
+    site = _text(row["site_id"])
+    if not site:
+        raise PanelError(f"calendar: column 'site_id', row {number} is empty; write * for every site")
     known = row.get("known_at")
-    return Event(str(row["site_id"]), start_h, end_h, is_local, kind, _text(row.get("name")), _known_ns(number, known))
+    return Event(site, start_h, end_h, is_local, kind, _text(row.get("name")), _known_ns(number, known))
 
 
 def _stamp(number: int, column: str, value: Any) -> Any:

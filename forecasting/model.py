@@ -104,8 +104,9 @@ class ForecastModel:
         """Why one forecast is what it is.
 
         Returns:
-            `profile` (what is usual then), `adjustment` (what the model adds), both in the unit of the values, and
-            `drivers`: the five features with the largest share in the adjustment, as (name, share) in that unit.
+            `profile` (what is usual then) and `adjustment` (what the model adds), both in the unit of the values;
+            `shares`: what each feature, and the constant, adds, in that unit; `values`: the features, in units of the
+            site's scale.
         """
         data = _with_sites(build_panel(panel, until=origin), [site], origin.value)
         row = data.sites.index(site)
@@ -116,12 +117,15 @@ class ForecastModel:
         ahead = day - snapshot.day
         profile = float(snapshot.profile.level[at, (6 + int(ahead[0])) % 7, int(local_hour[0])])
         if self.residual is None:
-            return {"profile": profile, "adjustment": 0.0, "drivers": []}
+            return {"profile": profile, "adjustment": 0.0, "shares": {}, "values": {}}
         features = zone.features(snapshot, origin.value, np.array([at]), ahead, local_hour)
         shares = self.residual.contributions(features) * float(snapshot.profile.scale[at])
-        largest = np.argsort(-np.abs(shares[:-1]))[:5]
-        drivers = [(NAMES[number], round(float(shares[number]), 3)) for number in largest]
-        return {"profile": profile, "adjustment": float(shares.sum()), "drivers": drivers}
+        return {
+            "profile": profile,
+            "adjustment": float(shares.sum()),
+            "shares": {name: float(share) for name, share in zip((*NAMES, "constant"), shares, strict=True)},
+            "values": {name: float(value) for name, value in zip(NAMES, features[0], strict=True)},
+        }
 
     def zones(self, panel: Panel) -> list[Zone]:
         """The panel laid out on the wall clocks of its sites."""
@@ -138,7 +142,7 @@ class ForecastModel:
 
 def train(
     panel: pd.DataFrame, *, tz: str | Mapping[str, str], groups: Mapping[str, str] | None = None,
-    calendar: pd.DataFrame | None = None, seed: int = 7, max_horizon: int = 168,
+    calendar: pd.DataFrame | Events | None = None, seed: int = 7, max_horizon: int = 168,
 ) -> ForecastModel:  # fmt: skip
     """Train on everything in the panel; the training origin is the hour after the last observation.
 

@@ -30,7 +30,7 @@ def build_defs(resources: Mapping[str, Any] | None = None, settings: Settings | 
     Raises:
         PlimsollError: a contract or the dbt project cannot be read.
     """
-    from orchestration.assets import forecasting, ingest, maintenance, recommendations, transform
+    from orchestration.assets import drift, forecasting, ingest, maintenance, recommendations, transform
     from orchestration.checks import raw_checks
     from orchestration.dbt import Dbt, load_manifest
     from orchestration.jobs import jobs
@@ -47,6 +47,7 @@ def build_defs(resources: Mapping[str, Any] | None = None, settings: Settings | 
         raw,
         transform.dbt_models(manifest),
         *forecasting.ASSETS,
+        *drift.ASSETS,
         *recommendations.ASSETS,
         maintenance.retention(contracts),
     ]

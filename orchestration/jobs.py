@@ -10,6 +10,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from orchestration.keys import (
     BACKTESTS,
+    DRIFT,
     HOTSPOTS,
     MODELS,
     PREDICTIONS,
@@ -44,6 +45,11 @@ def jobs(contracts: Sequence[Contract]) -> list[UnresolvedAssetJobDefinition]:
             "score_forecasts",
             AssetSelection.assets(PREDICTIONS) | _forecast_marts(),
             "Predict the next 168 hours of every series with the champion, and score past predictions.",
+        ),
+        _job(
+            "measure_drift",
+            AssetSelection.assets(DRIFT),
+            "Measure how the champions would have done over the last week, store it, and alert where one has drifted.",
         ),
         _job(
             "detect_hotspots",

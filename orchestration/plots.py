@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,50 @@ def backtest_plot(summary: pd.DataFrame) -> str:
     pane.margins(x=0.15)
     _plain(pane)
     return _markdown(figure, "WAPE against the baselines")
+
+
+def gain_plot(numbers: Mapping[str, Any]) -> str:
+    """What a new model gains over the champion, on the whole with its interval and by segment; right is better.
+
+    Args:
+        numbers: of a decision: `gain, gain_low, gain_high`, `segments` by name, `rule`.
+    """
+    from matplotlib.figure import Figure
+
+    segments = dict(sorted(numbers["segments"].items(), key=lambda item: item[1]))
+    figure = Figure(figsize=(7, 0.3 * len(segments) + 1.2), layout="constrained")
+    pane = figure.subplots()
+    pane.barh(list(segments), [gain * 100 for gain in segments.values()], color=_GREY, height=0.6)
+    low, gain, high = (numbers[name] * 100 for name in ("gain_low", "gain", "gain_high"))
+    pane.errorbar([gain], ["all hours"], xerr=[[gain - low], [high - gain]], fmt="o", color=_BLUE, capsize=4)
+    pane.axvline(0, color=_DARK, lw=0.8)
+    for edge in (numbers["rule"]["min_gain"], -numbers["rule"]["max_segment_loss"]):
+        pane.axvline(edge * 100, color=_DARK, lw=0.8, ls=":")
+    pane.set_title("WAPE saved against the champion, % (dotted: what is asked)", fontsize=9, loc="left")
+    _plain(pane)
+    return _markdown(figure, "Gain over the champion")
+
+
+def drift_plot(daily: pd.DataFrame) -> str:
+    """Error of the champion beside the baseline, day by day, and how far its totals were off.
+
+    Args:
+        daily: `day, wape, baseline_wape, bias`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    errors, totals = figure.subplots(2, 1, sharex=True)
+    errors.plot(daily["day"], daily["baseline_wape"] * 100, color=_GREY, lw=1.0, label="four-week mean")
+    errors.plot(daily["day"], daily["wape"] * 100, color=_BLUE, lw=1.4, label="champion")
+    errors.set_title("WAPE, a day ahead, %", fontsize=8, loc="left")
+    errors.legend(fontsize=7, ncols=2, frameon=False, loc="upper right")
+    totals.bar(daily["day"], daily["bias"] * 100, color=_BLUE, width=0.7)
+    totals.axhline(0, color=_DARK, lw=0.8)
+    totals.set_title("the day's total forecast too high (+) or too low (−), %", fontsize=8, loc="left")
+    for pane in (errors, totals):
+        _plain(pane)
+    return _markdown(figure, "The champion day by day")
 
 
 def _plain(pane: object) -> None:

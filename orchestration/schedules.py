@@ -45,6 +45,13 @@ SCHEDULES: list[ScheduleDefinition] = [
         description="Runs from the start. Seven minutes past, when the marts know the hour that has just ended.",
     ),
     ScheduleDefinition(
+        name="measure_drift_daily",
+        cron_schedule="50 1 * * *",
+        job_name="measure_drift",
+        default_status=DefaultScheduleStatus.RUNNING,
+        description="Runs from the start. Every night, before a weekly training that wants to know.",
+    ),
+    ScheduleDefinition(
         name="train_forecasts_weekly",
         cron_schedule="30 2 * * 1",
         job_name="train_forecasts",

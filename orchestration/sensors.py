@@ -24,6 +24,8 @@ from orchestration.resources import Platform
 
 # A tenant whose training fails or has too little data is not asked for more often than this.
 _TRAINING_RETRY = timedelta(hours=6)
+# What was measured longer ago, nobody trains for.
+_DRIFT_COUNTS = timedelta(days=2)
 
 
 @sensor(
@@ -82,31 +84,33 @@ def new_landings(context: SensorEvaluationContext, platform: Platform) -> Sensor
 )
 def no_champion(context: SensorEvaluationContext, platform: Platform) -> SensorResult | SkipReason:
     """Ask for a training where there is something to learn from and nobody has."""
-    from orchestration.forecasts import PROFILE_VERSION
+    from forecasting.operation.training import waiting_tenants
+
+    now = datetime.now(UTC)
+    with platform.connection() as connection:
+        waiting = waiting_tenants(connection, now)
+    if not waiting:
+        return SkipReason("every group of series has a champion, or there is nothing to learn from yet")
+    retry = int(now.timestamp() // _TRAINING_RETRY.total_seconds())
+    return SensorResult(run_requests=[RunRequest(run_key=f"{','.join(waiting)}@{retry}")])
+
+
+@sensor(
+    name="retrain_on_drift",
+    job_name="train_forecasts",
+    minimum_interval_seconds=600,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Runs from the start. Asks for a training when a champion was found drifting, once per measurement.",
+)
+def retrain_on_drift(context: SensorEvaluationContext, platform: Platform) -> SensorResult | SkipReason:
+    """Ask for a training where the newest measurement of a champion gives reasons."""
+    from forecasting.store import drifting_champions
 
     with platform.connection() as connection:
-        if connection.execute("SELECT to_regclass('marts.fct_series_hourly')").fetchone() == (None,):
-            return SkipReason("the marts are not built yet")
-        rows = connection.execute(
-            """
-            SELECT tenant_id FROM registry.tenants AS tenants
-            WHERE (
-                NOT EXISTS (SELECT FROM forecast.models
-                            WHERE models.tenant_id = tenants.tenant_id AND status = 'champion')
-                -- The champion was too old, or made by another version of the software.
-                OR %s = (SELECT model_version FROM forecast.occupancy_hourly AS said
-                         WHERE said.tenant_id = tenants.tenant_id ORDER BY origin_at DESC LIMIT 1)
-            )
-              AND EXISTS (SELECT FROM marts.fct_series_hourly AS series WHERE series.tenant_id = tenants.tenant_id)
-            ORDER BY 1
-            """,
-            [PROFILE_VERSION],
-        ).fetchall()
-    waiting = [tenant for (tenant,) in rows]
-    if not waiting:
-        return SkipReason("every tenant with series has a champion")
-    retry = int(datetime.now(UTC).timestamp() // _TRAINING_RETRY.total_seconds())
-    return SensorResult(run_requests=[RunRequest(run_key=f"{','.join(waiting)}@{retry}")])
+        drifting = drifting_champions(connection, since=datetime.now(UTC) - _DRIFT_COUNTS)
+    if not drifting:
+        return SkipReason("no champion has drifted")
+    return SensorResult(run_requests=[RunRequest(run_key="drift:" + ",".join(drifting))])
 
 
 @run_failure_sensor(
@@ -151,4 +155,11 @@ def resolve_on_success(context: RunStatusSensorContext, platform: Platform) -> N
         )
 
 
-SENSORS: list[SensorDefinition] = [watch_hotspots, new_landings, no_champion, alert_on_failure, resolve_on_success]
+SENSORS: list[SensorDefinition] = [
+    watch_hotspots,
+    new_landings,
+    no_champion,
+    retrain_on_drift,
+    alert_on_failure,
+    resolve_on_success,
+]

@@ -60,6 +60,8 @@ class Settings(BaseSettings):
 
     default_tenant: str = "default"
     default_site: str | None = None
+    # Whose public holidays count, such as ID or US-CA, where a site names none; else those where its time zone lies.
+    country: str | None = None
     max_body_bytes: int = 1_000_000
     max_events_per_minute: int = Field(default=120_000, ge=0)
 

@@ -19,10 +19,22 @@ from plimsoll.settings import Settings
 from serving import problems
 from serving.broker import Broker
 from serving.database import Database, Row
+from serving.explanations import Explainer
 from serving.health import Doctor
 from serving.levels import load_levels
 from serving.metrics import CountRequests, RequestMetrics
-from serving.routes import forecast, health, hotspots, map, occupancy, pages, recommendations, registry, system
+from serving.routes import (
+    calendar,
+    forecast,
+    health,
+    hotspots,
+    map,
+    occupancy,
+    pages,
+    recommendations,
+    registry,
+    system,
+)
 from serving.security import BodyLimit, SecurityHeaders
 from serving.snapshot import Snapshots
 from serving.tenancy import TenantFinder, require_tenant
@@ -48,7 +60,7 @@ _TAGS = [
         "the WebSocket `/ws`: one JSON message each, as for /api/traffic/ingest, each answered with "
         '`{"status": "ok"}` or an error that names the field.',
     },
-    {"name": "registry", "description": "The sites and devices that exist."},
+    {"name": "registry", "description": "The sites and devices that exist, and their calendar."},
     {"name": "health", "description": "For supervisors and balancers; no key needed."},
     {"name": "system", "description": "For operators."},
 ]
@@ -79,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.database = Database(database_url)
     app.state.snapshots = Snapshots(app.state.database, app.state.levels)
     app.state.broker = Broker(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
+    app.state.explainer = Explainer(settings)
     app.state.doctor = Doctor(app.state.database, app.state.broker)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityHeaders)
@@ -92,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _include_routes(app: FastAPI, settings: Settings) -> None:
     needs_key = problems.problem_responses(401, 503)
-    for module in (occupancy, forecast, hotspots, recommendations, map, registry, system):
+    for module in (occupancy, forecast, hotspots, recommendations, map, registry, calendar, system):
         app.include_router(module.router, responses=needs_key)
     app.include_router(
         create_router(

@@ -76,6 +76,17 @@ class Forecaster:
         kind, capacity, seats = (site.kind, site.capacity, site.seats) if site else ("venue", None, None)
         return [self._hour(row, site_id, kind, capacity, seats) for row in self._required(rows, site_id)]
 
+    def series_of(self, site_id: str, direction_id: int | None = None) -> str:
+        """The series that a site's forecast comes from: its own, or for a bus its route's.
+
+        Raises:
+            ProblemError: 404, it is a bus on no route.
+        """
+        site = self._snapshot.by_id.get(site_id)
+        if site is None or site.kind != "bus":
+            return site_id
+        return self._route_of(site, direction_id).series_id
+
     async def of_route(self, route: RouteSeries, hours: Hours) -> list[ForecastHour]:
         """The forecast of a route and direction, in people per bus.
 
@@ -87,10 +98,7 @@ class Forecaster:
         return [self._hour(row, route.series_id, "bus", capacity, None) for row in rows]
 
     async def _of_bus(self, bus: SiteNow, hours: Hours, direction_id: int | None) -> list[ForecastHour]:
-        if bus.route_id is None:
-            raise _no_forecast(bus.site_id, "it is on no route, and a bus has its route's forecast")
-        direction = direction_id if direction_id is not None else bus.direction_id
-        route = RouteSeries(bus.route_id, direction or 0)
+        route = self._route_of(bus, direction_id)
         rows = self._required(await self._predictions(route.series_id, hours), bus.site_id)
         route_capacity = await self._capacity(route)
         capacity = bus.capacity or route_capacity
@@ -123,6 +131,12 @@ class Forecaster:
             for row, vehicle in zip(rows, vehicle_hours, strict=True)
         ]
         return [self._hour(row, route.series_id, "bus", capacity, bus.seats) for row in own]
+
+    def _route_of(self, bus: SiteNow, direction_id: int | None) -> RouteSeries:
+        if bus.route_id is None:
+            raise _no_forecast(bus.site_id, "it is on no route, and a bus has its route's forecast")
+        direction = direction_id if direction_id is not None else bus.direction_id
+        return RouteSeries(bus.route_id, direction or 0)
 
     async def _route_today(
         self, route: RouteSeries, first: Row, present_hour: datetime, expected_now: RouteHour

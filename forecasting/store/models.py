@@ -1,4 +1,4 @@
-"""The model registry in PostgreSQL: versions with their artefact, errors and fate. Exactly one champion per tenant.
+"""The model registry in PostgreSQL: versions with their artefact, errors and fate. One champion per tenant and group.
 
 Whether one model is better than another is decided elsewhere; here the decision is recorded.
 """
@@ -29,6 +29,7 @@ class StoredModel:
     """One model version as registered; `artefact` is empty in lists."""
 
     model_version: str
+    series_group: str
     status: str
     trained_from: datetime
     trained_to: datetime
@@ -43,6 +44,7 @@ def save_model(
     connection: psycopg.Connection,
     tenant_id: str,
     *,
+    group: str,
     model_version: str,
     artefact: bytes,
     trained_from: datetime,
@@ -52,11 +54,12 @@ def save_model(
     """Register a trained model as challenger; False if this version is registered already, which stays as it is."""
     row = connection.execute(
         """
-        INSERT INTO forecast.models (tenant_id, model_version, status, trained_from, trained_to, metadata, artefact)
-        VALUES (%s, %s, 'challenger', %s, %s, %s, %s)
+        INSERT INTO forecast.models
+            (tenant_id, series_group, model_version, status, trained_from, trained_to, metadata, artefact)
+        VALUES (%s, %s, %s, 'challenger', %s, %s, %s, %s)
         ON CONFLICT (tenant_id, model_version) DO NOTHING RETURNING 1
         """,
-        [tenant_id, model_version, trained_from, trained_to, Jsonb(plain(metadata)), artefact],
+        [tenant_id, group, model_version, trained_from, trained_to, Jsonb(plain(metadata)), artefact],
     ).fetchone()
     return row is not None
 
@@ -69,7 +72,7 @@ def promote(
     decision: Mapping[str, Any],
     now: datetime,
 ) -> str | None:
-    """Make a version the champion, record why, and return the version it replaces.
+    """Make a version the champion of its group, record why, and return the version it replaces.
 
     Promoting the present champion changes nothing.
 
@@ -78,10 +81,9 @@ def promote(
     """
     with connection.transaction():
         _lock_models(connection, tenant_id)
-        champion = _champion_version(connection, tenant_id)
+        champion = _champion_version(connection, tenant_id, _require_model(connection, tenant_id, model_version))
         if champion == model_version:
             return None
-        _require_model(connection, tenant_id, model_version)
         _set_status(connection, tenant_id, champion, "retired", now)
         record = dict(decision) | {"replaces": champion}
         _set_status(connection, tenant_id, model_version, "champion", now, record)
@@ -104,14 +106,16 @@ def reject(
     """
     with connection.transaction():
         _lock_models(connection, tenant_id)
-        _require_model(connection, tenant_id, model_version)
-        if _champion_version(connection, tenant_id) == model_version:
+        group = _require_model(connection, tenant_id, model_version)
+        if _champion_version(connection, tenant_id, group) == model_version:
             raise PlimsollError(f"model {model_version} is the champion: promote another or roll back instead")
         _set_status(connection, tenant_id, model_version, "rejected", now, dict(decision))
 
 
-def rollback(connection: psycopg.Connection, tenant_id: str, *, actor: str, reason: str, now: datetime) -> str:
-    """Give the place of the champion back to the version it replaced; return that version.
+def rollback(
+    connection: psycopg.Connection, tenant_id: str, group: str, *, actor: str, reason: str, now: datetime
+) -> str:
+    """Give the place of the group's champion back to the version it replaced; return that version.
 
     Raises:
         ModelNotFound: there is no champion, or it replaced none.
@@ -125,13 +129,14 @@ def rollback(connection: psycopg.Connection, tenant_id: str, *, actor: str, reas
             LEFT JOIN forecast.models AS earlier
                 ON earlier.tenant_id = champion.tenant_id
                 AND earlier.model_version = champion.decision ->> 'replaces'
-            WHERE champion.tenant_id = %s AND champion.status = 'champion'
+            WHERE champion.tenant_id = %s AND champion.series_group = %s AND champion.status = 'champion'
             """,
-            [tenant_id],
+            [tenant_id, group],
         ).fetchone()
         if row is None or row[1] is None:
             raise ModelNotFound(
-                f"tenant {tenant_id!r} has no earlier champion to go back to; `plimsoll forecast list` shows its models"
+                f"tenant {tenant_id!r} has no earlier champion of group {group!r} to go back to; "
+                "`plimsoll forecast list` shows its models"
             )
         champion, earlier, decision = row
         note = {"rolled_back_from": champion, "by": actor, "reason": reason, "at": now.isoformat()}
@@ -141,38 +146,51 @@ def rollback(connection: psycopg.Connection, tenant_id: str, *, actor: str, reas
 
 
 def list_models(connection: psycopg.Connection, tenant_id: str) -> list[StoredModel]:
-    """All versions of the tenant, newest first, without their artefacts."""
+    """All versions of the tenant by group, newest first, without their artefacts."""
     with connection.cursor(row_factory=class_row(StoredModel)) as cursor:
         return cursor.execute(
             """
-            SELECT model_version, status, trained_from, trained_to, created_at, decided_at, decision, metadata
-            FROM forecast.models WHERE tenant_id = %s ORDER BY created_at DESC, model_version
+            SELECT model_version, series_group, status, trained_from, trained_to, created_at, decided_at, decision,
+                metadata
+            FROM forecast.models WHERE tenant_id = %s ORDER BY series_group, created_at DESC, model_version
             """,
             [tenant_id],
         ).fetchall()
 
 
-def load_champion(connection: psycopg.Connection, tenant_id: str) -> StoredModel | None:
-    """The tenant's champion with its artefact, however old."""
-    return champion_or_none(connection, tenant_id, now=datetime.now(UTC), max_age=None)
+def load_champion(connection: psycopg.Connection, tenant_id: str, group: str) -> StoredModel | None:
+    """The group's champion with its artefact, however old."""
+    return champion_or_none(connection, tenant_id, group, now=datetime.now(UTC), max_age=None)
 
 
 def champion_or_none(
-    connection: psycopg.Connection, tenant_id: str, *, now: datetime, max_age: timedelta | None
+    connection: psycopg.Connection, tenant_id: str, group: str, *, now: datetime, max_age: timedelta | None
 ) -> StoredModel | None:
-    """The champion, unless there is none or its training data end more than `max_age` before `now`.
-
-    On None the caller predicts with the profile and says so in `method`.
-    """
+    """The group's champion, unless there is none or its training data end more than `max_age` before `now`."""
     oldest = None if max_age is None else now - max_age
     with connection.cursor(row_factory=class_row(StoredModel)) as cursor:
         return cursor.execute(
             """
-            SELECT model_version, status, trained_from, trained_to, created_at, decided_at, decision, metadata, artefact
+            SELECT model_version, series_group, status, trained_from, trained_to, created_at, decided_at, decision,
+                metadata, artefact
             FROM forecast.models
-            WHERE tenant_id = %s AND status = 'champion' AND (%s::timestamptz IS NULL OR trained_to >= %s)
+            WHERE tenant_id = %s AND series_group = %s AND status = 'champion'
+                AND (%s::timestamptz IS NULL OR trained_to >= %s)
             """,
-            [tenant_id, oldest, oldest],
+            [tenant_id, group, oldest, oldest],
+        ).fetchone()
+
+
+def load_model(connection: psycopg.Connection, tenant_id: str, model_version: str) -> StoredModel | None:
+    """Any registered version with its artefact."""
+    with connection.cursor(row_factory=class_row(StoredModel)) as cursor:
+        return cursor.execute(
+            """
+            SELECT model_version, series_group, status, trained_from, trained_to, created_at, decided_at, decision,
+                metadata, artefact
+            FROM forecast.models WHERE tenant_id = %s AND model_version = %s
+            """,
+            [tenant_id, model_version],
         ).fetchone()
 
 
@@ -218,21 +236,25 @@ def _lock_models(connection: psycopg.Connection, tenant_id: str) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK_SPACE, tenant_id])
 
 
-def _champion_version(connection: psycopg.Connection, tenant_id: str) -> str | None:
+def _champion_version(connection: psycopg.Connection, tenant_id: str, group: str) -> str | None:
     row = connection.execute(
-        "SELECT model_version FROM forecast.models WHERE tenant_id = %s AND status = 'champion'", [tenant_id]
+        "SELECT model_version FROM forecast.models WHERE tenant_id = %s AND series_group = %s AND status = 'champion'",
+        [tenant_id, group],
     ).fetchone()
     return row[0] if row else None
 
 
-def _require_model(connection: psycopg.Connection, tenant_id: str, model_version: str) -> None:
+def _require_model(connection: psycopg.Connection, tenant_id: str, model_version: str) -> str:
+    """The group of a registered version."""
     row = connection.execute(
-        "SELECT 1 FROM forecast.models WHERE tenant_id = %s AND model_version = %s", [tenant_id, model_version]
+        "SELECT series_group FROM forecast.models WHERE tenant_id = %s AND model_version = %s",
+        [tenant_id, model_version],
     ).fetchone()
     if row is None:
         raise ModelNotFound(
             f"tenant {tenant_id!r} has no model {model_version!r}; `plimsoll forecast list` shows those it has"
         )
+    return str(row[0])
 
 
 def _set_status(

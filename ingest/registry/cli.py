@@ -68,6 +68,9 @@ def add_site(
     seats: Annotated[int | None, typer.Option()] = None,
     standing: Annotated[int | None, typer.Option(help="Places to stand.")] = None,
     time_zone: Annotated[str, typer.Option("--tz", help="IANA name, such as Asia/Jakarta.")] = "UTC",
+    country: Annotated[
+        str | None, typer.Option(help="Whose public holidays count, such as ID or US-CA; default: by time zone.")
+    ] = None,
     route: Annotated[str | None, typer.Option(help="The route it serves, if always the same.")] = None,
     lat: Annotated[float | None, typer.Option()] = None,
     lon: Annotated[float | None, typer.Option()] = None,
@@ -82,7 +85,7 @@ def add_site(
 
     entry = _checked(
         NewSite, site_id=site_id, name=name, kind=kind, capacity=capacity, seats=seats, standing=standing,
-        time_zone=time_zone, route_id=route, lat=lat, lon=lon, hold_s=hold,
+        time_zone=time_zone, country=country, route_id=route, lat=lat, lon=lon, hold_s=hold,
     )  # fmt: skip
     with _registry(tenant) as (connection, tenant_id):
         add_site(connection, tenant_id, entry)
@@ -98,7 +101,10 @@ def list_sites(
 
     with _registry(tenant) as (connection, tenant_id):
         rows = list_sites(connection, tenant_id, kind=kind)
-    _table(rows, ["site_id", "name", "kind", "capacity", "seats", "standing", "time_zone", "route_id", "is_active"])
+    _table(
+        rows,
+        ["site_id", "name", "kind", "capacity", "seats", "standing", "time_zone", "country", "route_id", "is_active"],
+    )
 
 
 @sites.command("import")

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from plimsoll.errors import PlimsollError
 
 Kind = Literal["bus", "venue", "area", "stop"]
+EventKind = Literal["holiday", "school_holiday", "closure", "event"]
 HOLD_S: dict[Kind, int] = {"bus": 300, "venue": 1800, "area": 600, "stop": 300}
 """How long an observation holds when nothing follows it, unless said otherwise."""
 SHORTEST_SECRET = 16
@@ -36,10 +37,20 @@ def _time_zone(name: str) -> str:
     return name
 
 
+def _country(code: str) -> str:
+    from plimsoll.countries import UnknownCountry, require_country
+
+    try:
+        return require_country(code)
+    except UnknownCountry as error:
+        raise ValueError(str(error)) from error
+
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_printable)]
 DeviceId = Annotated[Name, AfterValidator(_addressable)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Country = Annotated[str, StringConstraints(max_length=43), AfterValidator(_country)]
 Secret = Annotated[str, StringConstraints(min_length=SHORTEST_SECRET, max_length=256, pattern=r"^[\x21-\x7e]+$")]
 
 
@@ -86,6 +97,10 @@ class NewSite(BaseModel):
     seats: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
     standing: Annotated[int | None, Field(ge=0, le=1_000_000, description="Places to stand.")] = None
     time_zone: Annotated[TimeZone, Field(description="IANA name; its days and hours are local.")] = "UTC"
+    country: Annotated[
+        Country | None,
+        Field(description="Whose public holidays count, such as ID or US-CA; by default where its time zone lies."),
+    ] = None
     route_id: Annotated[Name | None, Field(description="The route it serves, if always the same.")] = None
     lat: Annotated[float | None, Field(ge=-90, le=90, description="Degrees.")] = None
     lon: Annotated[float | None, Field(ge=-180, le=180, description="Degrees.")] = None
@@ -124,6 +139,7 @@ class SiteChange(BaseModel):
     seats: int | None = None
     standing: int | None = None
     time_zone: str | None = None
+    country: str | None = None
     route_id: Name | None = None
     lat: float | None = None
     lon: float | None = None

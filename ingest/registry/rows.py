@@ -14,18 +14,20 @@ def register_sites(connection: psycopg.Connection, sites: Iterable[Row], *, repl
     """Insert sites; those that are registered already are brought up to date, or left alone if not `replace`."""
     update = """DO UPDATE SET name = excluded.name, kind = excluded.kind, capacity = excluded.capacity,
         seats = excluded.seats, standing = excluded.standing, time_zone = excluded.time_zone,
-        route_id = excluded.route_id, lat = excluded.lat, lon = excluded.lon, hold_s = excluded.hold_s,
+        country = coalesce(excluded.country, sites.country), route_id = excluded.route_id, lat = excluded.lat,
+        lon = excluded.lon, hold_s = excluded.hold_s,
         updated_at = clock_timestamp()"""
     with connection.cursor() as cursor:
         cursor.executemany(
             f"""
             INSERT INTO registry.sites
-                (tenant_id, site_id, name, kind, capacity, seats, standing, time_zone, route_id, lat, lon, hold_s)
+                (tenant_id, site_id, name, kind, capacity, seats, standing, time_zone, country, route_id, lat, lon,
+                 hold_s)
             VALUES (%(tenant_id)s, %(site_id)s, %(name)s, %(kind)s, %(capacity)s, %(seats)s, %(standing)s,
-                    %(time_zone)s, %(route_id)s, %(lat)s, %(lon)s, %(hold_s)s)
+                    %(time_zone)s, %(country)s, %(route_id)s, %(lat)s, %(lon)s, %(hold_s)s)
             ON CONFLICT (tenant_id, site_id) {update if replace else "DO NOTHING"}
             """,  # noqa: S608  both alternatives are written above
-            list(sites),
+            [{"country": None, **site} for site in sites],
         )
 
 

@@ -14,7 +14,7 @@ from ingest.registry.rows import register_sites
 from ingest.registry.tenants import put_tenant
 
 SITES = """
-    SELECT site_id, name, kind, capacity, seats, standing, time_zone, route_id, lat, lon, hold_s, is_active,
+    SELECT site_id, name, kind, capacity, seats, standing, time_zone, country, route_id, lat, lon, hold_s, is_active,
         created_at, updated_at
     FROM registry.sites
     WHERE tenant_id = %(tenant_id)s
@@ -97,6 +97,11 @@ def change_site(connection: psycopg.Connection, tenant_id: str, site_id: str, ch
             field, reason = first_error(error)
             raise RegistryError("invalid_site", f"{field}: {reason}" if field else reason, field) from error
         register_sites(connection, [_row(tenant_id, site)])
+        if changes.get("country", "") is None:
+            # A row without a country leaves it alone: imports and simulators know none.
+            connection.execute(
+                "UPDATE registry.sites SET country = NULL WHERE tenant_id = %s AND site_id = %s", [tenant_id, site_id]
+            )
         if is_active is not None:
             connection.execute(
                 "UPDATE registry.sites SET is_active = %s WHERE tenant_id = %s AND site_id = %s",

@@ -66,9 +66,9 @@ DEVICES = """
     GROUP BY 1
 """
 
-CHAMPION = """
+CHAMPIONS = """
     SELECT
-        m.model_version, m.trained_from, m.trained_to, m.created_at,
+        m.series_group, m.model_version, m.trained_from, m.trained_to, m.created_at,
         coalesce(
             (
                 SELECT jsonb_agg(
@@ -84,4 +84,5 @@ CHAMPION = """
         ) AS errors
     FROM forecast.models AS m
     WHERE m.tenant_id = %(tenant_id)s AND m.status = 'champion'
+    ORDER BY m.series_group
 """

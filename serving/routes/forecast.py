@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from pydantic import AwareDatetime
 
 from serving.database import Db
+from serving.explanations import Explainer
 from serving.forecasts import Forecaster, Hours, RouteSeries
 from serving.problems import invalid_parameter, problem_responses
-from serving.schemas.forecast import ForecastHour
+from serving.schemas.forecast import ForecastExplanation, ForecastHour
 from serving.sites import SiteInQuery, site_or_default
 from serving.snapshot import LiveState
 from serving.tenancy import Tenant
@@ -49,3 +52,30 @@ async def forecast_hourly(
     if direction_id is None:
         raise invalid_parameter("direction_id", "is required with route_id: 0 or 1")
     return await forecaster.of_route(RouteSeries(route_id, direction_id), wanted)
+
+
+@router.get("/api/forecast/explain", responses=problem_responses(404, 422))
+async def forecast_explain(
+    tenant_id: Tenant,
+    live: LiveState,
+    database: Db,
+    request: Request,
+    site_id: SiteInQuery = None,
+    hour: Annotated[
+        AwareDatetime | None,
+        Query(description="Any instant of the hour, with its offset; by default the present hour."),
+    ] = None,
+    direction_id: Annotated[
+        int | None, Query(ge=0, le=1, description="For a bus: another direction than it runs in now.")
+    ] = None,
+) -> ForecastExplanation:
+    """Why a forecast is what it is: what is usual then, and what moves it, in words.
+
+    `site_id` is a venue, an area, a bus (its route is explained), or a series such as `route:1:0`.
+    """
+    snapshot = await live.of(tenant_id)
+    chosen = site_or_default(snapshot, site_id, request.app.state.settings)
+    series_id = Forecaster(database, request.app.state.levels, tenant_id, snapshot).series_of(chosen, direction_id)
+    wanted: datetime = hour or snapshot.at
+    explainer: Explainer = request.app.state.explainer
+    return await explainer.explain(tenant_id, series_id, wanted)

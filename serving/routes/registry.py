@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import psycopg
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from ingest.registry import devices as device_registry
 from ingest.registry import sites as site_registry
-from ingest.registry.entries import DeviceChange, Kind, NewDevice, NewSecret, NewSite, RegistryError, SiteChange
-from plimsoll.settings import Settings
+from ingest.registry.entries import DeviceChange, Kind, NewDevice, NewSecret, NewSite, SiteChange
 from serving.cursors import Cursor, decode_cursor, encode_cursor
 from serving.database import Db
 from serving.problems import ProblemError, problem_responses
+from serving.registry import Limit, Registry
 from serving.schemas.registry import Device, DevicePage, DeviceWithSecret, RegisteredSite, RegisteredSitePage
 from serving.tenancy import Tenant
 
@@ -27,33 +25,6 @@ SiteId = Annotated[str, Path(max_length=200, pattern=_PRINTABLE, description="Th
 DeviceId = Annotated[
     str, Path(max_length=200, pattern=_PRINTABLE, description="The device's id.", examples=["EDGE-A1B2"])
 ]
-Limit = Annotated[int, Query(ge=1, le=500, description="Entries per page.")]
-_STATUS = {"unknown_site": 404, "unknown_device": 404, "already_registered": 409, "not_active": 409}
-Result = TypeVar("Result")
-
-
-class _Registry:
-    """Runs what writes the registry on a connection of its own, off the event loop; it is rare."""
-
-    def __init__(self, request: Request) -> None:
-        settings: Settings = request.app.state.settings
-        self._database_url = settings.require_database_url()
-
-    async def write(self, action: Callable[[psycopg.Connection], Result]) -> Result:
-        """Run the action; what it cannot do becomes a problem answer."""
-        try:
-            return await asyncio.to_thread(self._run, action)
-        except RegistryError as error:
-            raise ProblemError(_STATUS.get(error.code, 422), error.code, str(error), error.field) from error
-
-    def _run(self, action: Callable[[psycopg.Connection], Result]) -> Result:
-        with psycopg.connect(
-            self._database_url, autocommit=True, connect_timeout=5, options="-c timezone=UTC -c statement_timeout=10s"
-        ) as connection:
-            return action(connection)
-
-
-Registry = Annotated[_Registry, Depends(_Registry)]
 
 
 @router.get("/sites", responses=problem_responses(422))

@@ -25,8 +25,41 @@ class ForecastHour(BaseModel):
     rider_level: Rider
     horizon_h: Annotated[int, Field(description="Hours from the forecast's origin to the end of this hour.")]
     origin: Annotated[datetime, Field(description="When the forecast was made: it knows nothing later (UTC).")]
-    model_version: Annotated[str, Field(description="The model that made it.")]
+    model_version: Annotated[
+        str, Field(description="The model that made it; `profile` where none is trained, fresh and better than that.")
+    ]
     method: Annotated[str, Field(description="How: the model, a profile where data are thin; `…+vehicle` for a bus.")]
     series_id: Annotated[
         str, Field(description="The series forecast; a bus has its route's, `route:<route>:<direction>`.")
     ]
+
+
+class ForecastDriver(BaseModel):
+    """One reason why a forecast is not just what is usual."""
+
+    reason: Annotated[str, Field(examples=["today has run 18% above usual so far"])]
+    effect: Annotated[float, Field(description="What it adds, people; negative: takes away.", examples=[7.2])]
+
+
+class ForecastExplanation(BaseModel):
+    """A forecast and why it is what it is; numbers are people, for a route and a bus on it people per bus."""
+
+    series_id: Annotated[str, Field(description="The series; a bus has its route's.")]
+    ts: Annotated[datetime, Field(description="Start of the hour (UTC).")]
+    local_ts: Annotated[datetime, Field(description="The same on the site's clock.")]
+    summary: Annotated[
+        str,
+        Field(
+            description="All of it in a few sentences.",
+            examples=["Fridays 17:00 are usually 61. Expected: 72 (18% above), between 60 and 85 in 8 of 10 cases."],
+        ),
+    ]
+    usual: Annotated[float, Field(description="What the weekly pattern alone says.", examples=[61.0])]
+    expected: Annotated[float, Field(description="What is forecast.", examples=[72.0])]
+    p10: float
+    p90: float
+    profile_share: Annotated[float, Field(description="How much the weekly pattern explains, 0 to 1.", examples=[0.85])]
+    drivers: Annotated[list[ForecastDriver], Field(description="What moves it away from the usual, largest first.")]
+    origin: Annotated[datetime, Field(description="When the forecast was made: it knows nothing later (UTC).")]
+    model_version: Annotated[str, Field(description="The model that made it; `profile` where none could be trusted.")]
+    method: Annotated[str, Field(description="How it was made.")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, Field
 
@@ -20,6 +21,7 @@ class RegisteredSite(BaseModel):
     seats: int | None
     standing: Annotated[int | None, Field(description="Places to stand.")]
     time_zone: str
+    country: Annotated[str | None, Field(description="Whose public holidays count; null: where its time zone lies.")]
     route_id: str | None
     lat: float | None
     lon: float | None
@@ -61,5 +63,26 @@ class DevicePage(BaseModel):
     """Registered devices by id."""
 
     items: list[Device]
+    next_cursor: NextCursor
+    generated_at: GeneratedAt
+
+
+class CalendarEvent(BaseModel):
+    """An event of the calendar."""
+
+    calendar_event_id: UUID
+    site_id: Annotated[str, Field(description="A site or series, or * for all.")]
+    starts_at: Annotated[datetime, Field(description="On the site's clock.")]
+    ends_at: Annotated[datetime, Field(description="On the site's clock; it is over then.")]
+    kind: Literal["holiday", "school_holiday", "closure", "event"]
+    name: str
+    known_at: Annotated[datetime, Field(description="No forecast made before it knows of the event (UTC).")]
+    created_at: datetime
+
+
+class CalendarEventPage(BaseModel):
+    """Events by start."""
+
+    items: list[CalendarEvent]
     next_cursor: NextCursor
     generated_at: GeneratedAt

@@ -57,8 +57,9 @@ class StreamStatus(BaseModel):
 
 
 class ModelStatus(BaseModel):
-    """The forecasting model in use."""
+    """The forecasting model in use for a group of series."""
 
+    series_group: Annotated[str, Field(description="The kind of series: venue, area or route.")]
     model_version: str
     trained_from: datetime
     trained_to: datetime
@@ -80,5 +81,5 @@ class SystemStatus(BaseModel):
     sites: Annotated[dict[str, SitesByKind], Field(description="Kind to number of sites.")]
     devices: Annotated[dict[str, int], Field(description="Status to number of devices.")]
     streams: list[StreamStatus]
-    model: Annotated[ModelStatus | None, Field(description="Null until one was promoted.")]
+    models: Annotated[list[ModelStatus], Field(description="One for each group of series with a champion.")]
     generated_at: GeneratedAt

@@ -19,10 +19,10 @@ from dagster import (
     materialize,
 )
 
-from orchestration.assets import forecasting
-from orchestration.keys import BACKTESTS, MODELS, PREDICTIONS
+from orchestration.assets import drift, forecasting
+from orchestration.keys import BACKTESTS, DRIFT, MODELS, PREDICTIONS
 from orchestration.resources import Platform
-from orchestration.sensors import no_champion
+from orchestration.sensors import no_champion, retrain_on_drift
 
 pytestmark = pytest.mark.integration
 WEEKS = 4
@@ -82,7 +82,7 @@ def test_without_a_champion_the_profile_speaks_and_says_so(
 ) -> None:
     said = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
 
-    assert said["model_default"] == "profile"
+    assert said["model_default_venue"] == "profile"
     assert said["series"] == 2  # nobody waits for the forecast of what closed two months ago
     methods = connection.execute("SELECT DISTINCT method FROM forecast.occupancy_hourly").fetchall()
     assert methods == [("profile",)]
@@ -106,11 +106,12 @@ def test_the_first_model_becomes_champion_with_its_numbers(
 
     trained, judged = metadata(result, MODELS), metadata(result, BACKTESTS)
     assert trained["models_trained"] == 1
-    assert judged["promoted"] is True
-    assert {"wape", "wape_dow_hour_mean", "wape_seasonal_naive_168", "wape_four_week_mean", "coverage"} <= judged.keys()
-    assert judged["plot"].startswith("![")
+    assert judged["promoted_default_venue"] is True
+    measures = {"wape", "wape_dow_hour_mean", "wape_seasonal_naive_168", "wape_four_week_mean", "coverage"}
+    assert {f"{name}_default_venue" for name in measures} <= judged.keys()
+    assert judged["plot_default_venue"].startswith("![")
     row = connection.execute("SELECT model_version, status, decision ->> 'reason' FROM forecast.models").fetchone()
-    assert row == (trained["model_version"], "champion", "There is no champion to compare it with.")
+    assert row == (trained["model_version_default_venue"], "champion", "There is no champion to compare it with.")
     assert connection.execute("SELECT count(*) FROM forecast.backtests").fetchone() == (4,)
 
 
@@ -121,11 +122,32 @@ def test_the_champion_predicts_a_week_and_says_it_once(
     first = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
     again = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
 
-    assert version == (first["model_default"],)
+    assert version == (first["model_default_venue"],)
     assert first["rows_added"] == 2 * 168
     assert first["plot_default"].startswith("![")
     # Unless the hour has turned between the two, in which case there is something new to say.
     assert again["rows_added"] == (0 if again["origin"] == first["origin"] else 2 * 168)
+
+
+def test_a_closure_in_the_calendar_makes_the_next_forecast_zero_and_no_earlier_one(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    tomorrow = (THIS_HOUR + timedelta(days=1)).date()
+    for site, known_at in (("gym", THIS_HOUR - timedelta(hours=2)), ("pool", THIS_HOUR + timedelta(hours=1))):
+        connection.execute(
+            "INSERT INTO registry.calendar_events (tenant_id, site_id, starts_at, ends_at, kind, name, known_at)"
+            " VALUES ('default', %s, %s, %s, 'closure', 'works', %s)",
+            [site, tomorrow, tomorrow + timedelta(days=1), known_at],
+        )
+    connection.execute("DELETE FROM forecast.occupancy_hourly")  # what was said stays: say it anew
+
+    run([forecasting.occupancy_hourly], database_url, instance)
+
+    closed = connection.execute(
+        "SELECT series_id, target_hour::date, count(*), max(p90) FROM forecast.occupancy_hourly"
+        " WHERE method = 'closed' GROUP BY 1, 2"
+    ).fetchall()
+    assert closed == [("gym", tomorrow, 24, 0.0)]
 
 
 def test_a_fresh_champion_is_not_trained_again_where_only_stale_ones_are(
@@ -146,14 +168,52 @@ def test_a_champion_of_another_version_of_the_software_gives_way_to_the_profile_
     connection.execute("TRUNCATE forecast.backtests")
     connection.execute("UPDATE forecast.models SET artefact = 'of yesterday', model_version = 'old'")
     said = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
-    assert said["model_default"] == "profile"
+    assert said["model_default_venue"] == "profile"
 
     config = {"ops": {"forecast__models": {"config": {"only_if_stale": True}}}}
     judged = metadata(run(TRAINING, database_url, instance, config), BACKTESTS)
 
-    assert judged["promoted"] is True
+    assert judged["promoted_default_venue"] is True
     rows = connection.execute("SELECT status FROM forecast.models ORDER BY model_version = 'old'").fetchall()
     assert rows == [("champion",), ("retired",)]
+
+
+def test_drift_is_measured_stored_checked_and_told(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    connection.execute(
+        "UPDATE marts.fct_series_hourly SET value = value * 0.3 WHERE hour > now() - interval '5 days'"
+        " AND series_id <> 'closed'"
+    )
+    result = run([drift.drift], database_url, instance)
+    connection.execute(
+        "UPDATE marts.fct_series_hourly SET value = value / 0.3 WHERE hour > now() - interval '5 days'"
+        " AND series_id <> 'closed'"
+    )
+
+    said = metadata(result, DRIFT)
+    assert said["drifting"] == 1
+    assert said["plot_default_venue"].startswith("![")
+    (check,) = result.get_asset_check_evaluations()
+    assert not check.passed
+    assert connection.execute("SELECT cardinality(reasons) > 0, hours FROM forecast.drift").fetchone() == (True, 336)
+    assert connection.execute("SELECT state FROM ops.alerts").fetchall() == [("firing",)]
+    context = build_sensor_context(instance, resources={"platform": Platform(database_url=database_url)})
+    asked = retrain_on_drift(context)
+    assert isinstance(asked, SensorResult) and len(asked.run_requests or []) == 1
+
+
+def test_a_champion_worse_than_the_baseline_gives_way_to_the_profile(
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+) -> None:
+    connection.execute("UPDATE forecast.drift SET is_worse_than_baseline = true")
+    connection.execute("DELETE FROM forecast.occupancy_hourly")
+
+    said = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
+
+    assert said["model_default_venue"] == "profile"
+    assert "worse than the baseline" in said["fallback_default_venue"]
+    connection.execute("DELETE FROM forecast.drift")
 
 
 def test_a_later_model_that_is_no_better_is_rejected_with_its_numbers(
@@ -162,7 +222,10 @@ def test_a_later_model_that_is_no_better_is_rejected_with_its_numbers(
     connection.execute("DELETE FROM marts.fct_series_hourly WHERE hour > now() - interval '6 hours'")
     result = run(TRAINING, database_url, instance)
 
-    assert metadata(result, BACKTESTS)["promoted"] is False
+    judged = metadata(result, BACKTESTS)
+    assert judged["promoted_default_venue"] is False
+    assert judged["gain_plot_default_venue"].startswith("![")
+    assert {"gain_low", "gain_high", "segments", "coverage"} <= judged["decision_numbers_default_venue"].keys()
     rows = connection.execute(
         "SELECT decision ->> 'gain', decision ->> 'reason' FROM forecast.models WHERE status = 'rejected'"
     )

@@ -18,15 +18,18 @@ from dagster._core.test_utils import create_run_for_test, instance_for_test
 from orchestration import keys as names
 
 JOBS = {
-    "refresh_marts", "train_forecasts", "score_forecasts", "detect_hotspots", "apply_retention", "build_everything",
+    "refresh_marts", "train_forecasts", "score_forecasts", "measure_drift", "detect_hotspots", "apply_retention",
+    "build_everything",
 }  # fmt: skip
 AUTOMATION = {
     "refresh_marts_every_5_minutes": DefaultScheduleStatus.RUNNING,
     "score_forecasts_hourly": DefaultScheduleStatus.RUNNING,
+    "measure_drift_daily": DefaultScheduleStatus.RUNNING,
     "train_forecasts_weekly": DefaultScheduleStatus.RUNNING,
     "apply_retention_daily": DefaultScheduleStatus.RUNNING,
     "watch_hotspots": DefaultSensorStatus.RUNNING,
     "no_champion": DefaultSensorStatus.RUNNING,
+    "retrain_on_drift": DefaultSensorStatus.RUNNING,
     "alert_on_failure": DefaultSensorStatus.RUNNING,
     "resolve_on_success": DefaultSensorStatus.RUNNING,
     "new_landings": DefaultSensorStatus.STOPPED,

@@ -25,9 +25,11 @@ def tenant(connection: psycopg.Connection) -> str:
     return name
 
 
-def register(connection: psycopg.Connection, tenant: str, version: str, trained_to: datetime = NOW) -> bool:
+def register(
+    connection: psycopg.Connection, tenant: str, version: str, trained_to: datetime = NOW, group: str = "venue"
+) -> bool:
     return store.save_model(
-        connection, tenant, model_version=version, artefact=b"trees of " + version.encode(),
+        connection, tenant, group=group, model_version=version, artefact=b"trees of " + version.encode(),
         trained_from=trained_to - timedelta(days=56), trained_to=trained_to,
         metadata={"features": ["lag_168"], "wape": float("nan")},
     )  # fmt: skip
@@ -56,7 +58,7 @@ def test_promotion_leaves_exactly_one_champion_and_its_reason(connection: psycop
     states = {model.model_version: model for model in store.list_models(connection, tenant)}
     assert {version: model.status for version, model in states.items()} == {"v1": "retired", "v2": "champion"}
     assert states["v2"].decision == {"wape": 0.2, "rival": 0.25, "replaces": "v1"}
-    champion = store.load_champion(connection, tenant)
+    champion = store.load_champion(connection, tenant, "venue")
     assert champion is not None and champion.artefact == b"trees of v2"
     assert champion.metadata == {"features": ["lag_168"], "wape": None}
 
@@ -66,13 +68,28 @@ def test_rollback_gives_the_place_back_and_says_who_and_why(connection: psycopg.
         register(connection, tenant, version)
         store.promote(connection, tenant, version, decision={}, now=NOW)
 
-    assert store.rollback(connection, tenant, actor="ana", reason="too low at night", now=NOW) == "v1"
+    assert store.rollback(connection, tenant, "venue", actor="ana", reason="too low at night", now=NOW) == "v1"
 
-    champion = store.load_champion(connection, tenant)
+    champion = store.load_champion(connection, tenant, "venue")
     assert champion is not None and champion.model_version == "v1"
     assert champion.decision["rollback"]["by"] == "ana"
     with pytest.raises(store.ModelNotFound, match="no earlier champion"):
-        store.rollback(connection, tenant, actor="ana", reason="again", now=NOW)
+        store.rollback(connection, tenant, "venue", actor="ana", reason="again", now=NOW)
+
+
+def test_each_group_has_a_champion_of_its_own(connection: psycopg.Connection, tenant: str) -> None:
+    register(connection, tenant, "v1")
+    register(connection, tenant, "r1", group="route")
+    store.promote(connection, tenant, "v1", decision={}, now=NOW)
+
+    assert store.promote(connection, tenant, "r1", decision={}, now=NOW) is None
+
+    champions = {
+        m.series_group: m.model_version for m in store.list_models(connection, tenant) if m.status == "champion"
+    }
+    assert champions == {"venue": "v1", "route": "r1"}
+    with pytest.raises(store.ModelNotFound, match="'route'"):
+        store.rollback(connection, tenant, "route", actor="ana", reason="no", now=NOW)
 
 
 def test_sessions_that_promote_at_once_leave_one_champion(
@@ -113,11 +130,11 @@ def test_the_champion_is_not_rejected_and_a_strange_version_not_promoted(
 
 def test_a_stale_champion_is_none_so_that_the_caller_falls_back(connection: psycopg.Connection, tenant: str) -> None:
     register(connection, tenant, "v1", trained_to=NOW - timedelta(days=20))
-    assert store.champion_or_none(connection, tenant, now=NOW, max_age=None) is None  # no champion yet
+    assert store.champion_or_none(connection, tenant, "venue", now=NOW, max_age=None) is None  # no champion yet
     store.promote(connection, tenant, "v1", decision={}, now=NOW)
 
-    assert store.champion_or_none(connection, tenant, now=NOW, max_age=timedelta(days=14)) is None
-    assert store.champion_or_none(connection, tenant, now=NOW, max_age=timedelta(days=21)) is not None
+    assert store.champion_or_none(connection, tenant, "venue", now=NOW, max_age=timedelta(days=14)) is None
+    assert store.champion_or_none(connection, tenant, "venue", now=NOW, max_age=timedelta(days=21)) is not None
 
 
 def test_the_same_training_registers_once(connection: psycopg.Connection, tenant: str) -> None:

@@ -153,3 +153,69 @@ def test_what_cannot_be_registered_is_a_problem_that_names_the_field(
 @pytest.mark.parametrize("path", ["/api/devices/%00", "/api/sites/%00", "/api/devices?cursor=!!", "/api/sites?limit=0"])
 def test_odd_requests_are_told_so(service: TestClient, path: str) -> None:
     assert service.get(path).status_code == 422
+
+
+def test_a_closure_enters_the_calendar_and_leaves_it(service: TestClient, name: str) -> None:
+    service.post("/api/sites", json={"site_id": name, "kind": "venue", "time_zone": "Asia/Jakarta"})
+    event = {"site_id": name, "start": "2026-12-19", "end": "2027-01-03", "kind": "closure", "name": "Winter break"}
+    added = service.post("/api/calendar-events", json=event)
+    everywhere = service.post(
+        "/api/calendar-events",
+        json={"start": "2026-12-31T20:00", "end": "2027-01-01T02:00", "kind": "event", "name": "Fireworks"},
+    )
+    listed = service.get(f"/api/calendar-events?site_id={name}").json()["items"]
+    path = f"/api/calendar-events/{added.json()['calendar_event_id']}"
+
+    assert (added.status_code, everywhere.status_code) == (201, 201)
+    assert added.json()["ends_at"] == "2027-01-04T00:00:00"  # the last day is included
+    assert everywhere.json()["ends_at"] == "2027-01-01T02:00:00"
+    assert [(item["name"], item["site_id"]) for item in listed] == [("Winter break", name), ("Fireworks", "*")]
+    assert other(service, "DELETE", path) == 404
+    assert service.delete(path).status_code == 204
+    assert service.delete(path).status_code == 404
+    service.delete(f"/api/calendar-events/{everywhere.json()['calendar_event_id']}")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "field"),
+    [
+        ({"kind": "party"}, 422, "kind"),
+        ({"end": "2026-12-18"}, 422, None),
+        ({"end": "2028-12-18"}, 422, None),
+        ({"start": "2026-12-19T00:00:00Z"}, 422, "start"),
+        ({"site_id": "nowhere"}, 404, "site_id"),
+    ],
+)
+def test_an_event_that_makes_no_sense_is_refused_with_its_field(
+    service: TestClient, change: dict[str, str], status: int, field: str | None
+) -> None:
+    event = {"start": "2026-12-19", "end": "2026-12-20", "kind": "closure", "name": "works"} | change
+    answer = service.post("/api/calendar-events", json=event)
+
+    assert answer.status_code == status, answer.text
+    assert field is None or field in answer.text
+
+
+def test_the_calendar_comes_in_pages_and_is_each_tenants_own(service: TestClient) -> None:
+    for day in range(1, 6):
+        event = {"start": f"2026-05-0{day}", "end": f"2026-05-0{day}", "kind": "event", "name": f"fair {day}"}
+        assert service.post("/api/calendar-events", json=event).status_code == 201
+    first = service.get("/api/calendar-events?limit=3").json()
+    second = service.get("/api/calendar-events", params={"limit": 3, "cursor": first["next_cursor"]}).json()
+    theirs = service.get("/api/calendar-events", headers={"X-API-Key": KEYS["other"]}).json()
+
+    assert [item["name"] for item in first["items"] + second["items"]] == [f"fair {day}" for day in range(1, 6)]
+    assert second["next_cursor"] is None
+    assert theirs["items"] == []
+
+
+def test_a_site_names_the_country_whose_holidays_count(service: TestClient, name: str) -> None:
+    added = service.post("/api/sites", json={"site_id": name, "kind": "venue", "country": "US-CA"})
+    refused = service.patch(f"/api/sites/{name}", json={"country": "US-XX"})
+    kept = service.patch(f"/api/sites/{name}", json={"capacity": 10})
+    gone = service.patch(f"/api/sites/{name}", json={"country": None})
+
+    assert added.json()["country"] == "US-CA"
+    assert (refused.status_code, "no subdivision 'XX'" in refused.text) == (422, True)
+    assert kept.json()["country"] == "US-CA"
+    assert gone.json()["country"] is None

@@ -135,8 +135,8 @@ def test_metrics_count_requests_by_route_and_sites_by_state(client: TestClient) 
 def test_status_tells_sites_devices_streams_and_model(client: TestClient, seed: Any) -> None:
     seed.insert("live.device", tenant_id="default", device_id="E1", status="online")
     seed.insert(
-        "forecast.models", tenant_id="default", model_version="m-1", status="champion", artefact=b"",
-        trained_from="2026-01-01T00:00:00Z", trained_to="2026-02-01T00:00:00Z",
+        "forecast.models", tenant_id="default", series_group="venue", model_version="m-1", status="champion",
+        artefact=b"", trained_from="2026-01-01T00:00:00Z", trained_to="2026-02-01T00:00:00Z",
     )  # fmt: skip
     seed.insert(
         "forecast.backtests", tenant_id="default", model_version="m-1", method="champion", horizon_h=24, origins=8,
@@ -147,7 +147,8 @@ def test_status_tells_sites_devices_streams_and_model(client: TestClient, seed: 
 
     assert status["sites"] == {"bus": {"sites": 2, "heard": 1}}
     assert status["devices"] == {"online": 1}
-    assert status["model"]["model_version"] == "m-1" and status["model"]["errors"][0]["wape"] == 0.2
+    (model,) = status["models"]
+    assert (model["series_group"], model["model_version"], model["errors"][0]["wape"]) == ("venue", "m-1", 0.2)
     assert status["mode"] == "development" and status["uptime_s"] >= 0
 
 

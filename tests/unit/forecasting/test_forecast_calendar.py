@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting.calendar_effects import calendar_effects
 from forecasting.events import Events
 from forecasting.model import train
-from forecasting.panel import PanelError
+from forecasting.panel import PanelError, build_panel, zones
+from forecasting.training_rows import build_zones
 
 TZ = "Asia/Jakarta"
 ORIGIN = pd.Timestamp("2026-03-15T17:00Z")
@@ -51,6 +53,34 @@ def test_a_holiday_is_forecast_as_its_like_were(panel):
     assert unaware[18] > 0.8 * unaware[17]
 
 
+def test_eve_and_day_after_have_effects_of_their_own_learnt_by_name(panel):
+    feasts = pd.to_datetime(["2026-02-05", "2026-02-17", "2026-03-03", "2026-03-18"])
+    events = calendar(*(["*", day, day, "holiday", "feast", None] for day in feasts))
+    local = panel["hour"].dt.tz_convert(TZ).dt.tz_localize(None).dt.normalize()
+    on_eve, after = local.isin(feasts - pd.Timedelta("1D")), local.isin(feasts + pd.Timedelta("1D"))
+    lively = panel.assign(value=panel["value"] * np.where(on_eve, 2.0, np.where(after, 0.5, 1.0)))
+    data = build_panel(lively, until=ORIGIN)
+    (zone,) = build_zones(data, zones(data.sites, TZ), np.zeros(2, dtype=np.int64), Events.from_frame(events))
+    snapshot = zone.snapshot(ORIGIN.value)
+
+    effect = calendar_effects(snapshot, zone.history, zone.events, ORIGIN.value, 6).effect
+
+    # The origin is the midnight that begins 16 March: the feast is two days ahead.
+    _, eve, day_after = effect
+    assert eve[:, 1].min() > 0.5
+    assert day_after[:, 3].max() < -0.25
+    assert np.count_nonzero(eve[0]) == np.count_nonzero(day_after[0]) == 1
+
+
+def test_the_same_event_of_many_sites_is_one(panel):
+    rows = [[site, "2026-03-18", "2026-03-18", "holiday", "feast", None] for site in ("site-0", "site-1", "elsewhere")]
+    data = build_panel(panel)
+    (zone,) = build_zones(data, zones(data.sites, TZ), np.zeros(2, dtype=np.int64), Events.from_frame(calendar(*rows)))
+
+    (entry,) = zone.events.entries
+    assert entry.rows is not None and entry.rows.tolist() == [0, 1]
+
+
 def test_days_without_time_are_whole_and_the_last_is_included():
     entry = Events.from_frame(calendar(["*", "2026-03-18", "2026-03-19", "closure", "", None])).entries[0]
     assert entry.end_h - entry.start_h == 48
@@ -62,6 +92,8 @@ def test_days_without_time_are_whole_and_the_last_is_included():
     ("row", "says"),
     [
         (["*", "2026-03-18", "2026-03-18", "fair", "", None], "column 'kind', row 1: 'fair' is none of holiday"),
+        ([None, "2026-03-18", "2026-03-18", "event", "", None], "column 'site_id', row 1 is empty"),
+        (["*", "2026-03-18", "2026-03-18", "event", "", "soon"], "column 'known_at', row 1: 'soon' is not a date"),
         (["*", "soon", "2026-03-18", "event", "", None], "column 'start', row 1: 'soon' is not a date"),
         (["*", "2026-03-18", "2026-03-17", "event", "", None], "column 'end', row 1: 2026-03-17 is not after"),
     ],

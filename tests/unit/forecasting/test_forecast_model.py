@@ -187,7 +187,7 @@ def test_an_explanation_adds_up_to_the_forecast(model, panel, origin):
     said = model.explain(panel, origin=origin, site="site-2", hour=hour)
     out = model.predict(panel, origin=origin, horizon=24).set_index(["site_id", "hour"]).loc[("site-2", hour)]
     assert said["profile"] + said["adjustment"] == pytest.approx(out["prediction"], abs=0.05)
-    assert len(said["drivers"]) == 5
+    assert sum(said["shares"].values()) == pytest.approx(said["adjustment"])
 
 
 def test_sites_in_two_time_zones_each_keep_their_own_clock(panel, weekly_panel):

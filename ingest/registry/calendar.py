@@ -1,0 +1,133 @@
+"""The calendar: what makes days unlike others at a site or everywhere. Public holidays need no entry."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, model_validator
+
+from ingest.registry.entries import EventKind, Name, RegistryError
+from ingest.registry.sites import ensure_tenant
+
+EVERY_SITE = "*"
+LONGEST = timedelta(days=366)
+EVENTS = """
+    SELECT calendar_event_id, site_id, starts_at, ends_at, kind, name, known_at, created_at
+    FROM registry.calendar_events
+    WHERE tenant_id = %(tenant_id)s
+        AND (%(site_id)s::text IS NULL OR site_id IN (%(site_id)s, '*'))
+        AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+        AND (%(ends_after)s::timestamp IS NULL OR ends_at > %(ends_after)s)
+        AND (%(after_start)s::timestamp IS NULL OR (starts_at, calendar_event_id) > (%(after_start)s, %(after_id)s))
+    ORDER BY starts_at, calendar_event_id
+    LIMIT %(limit)s
+"""
+
+Row = dict[str, Any]
+
+
+class NewCalendarEvent(BaseModel):
+    """An event to put into the calendar."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "site_id": "gym",
+                    "start": "2026-12-19",
+                    "end": "2027-01-03",
+                    "kind": "closure",
+                    "name": "Winter break",
+                }
+            ]
+        },
+    )
+
+    site_id: Annotated[Name, Field(description="A site, a series such as `route:1:0`, or * for all.")] = EVERY_SITE
+    start: Annotated[NaiveDatetime, Field(description="On the site's clock: a day, or a day and time.")]
+    end: Annotated[
+        NaiveDatetime, Field(description="On the site's clock. If start and end have no time, it is the last day.")
+    ]
+    kind: Annotated[EventKind, Field(description="A closure makes the forecast 0.")]
+    name: Annotated[Name, Field(description="What people call it; equal names are the same event in other years.")]
+    known_at: Annotated[
+        AwareDatetime | None, Field(description="No forecast made before it knows of the event; by default now.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.ends_at <= self.start:
+            raise ValueError("end: must be after start")
+        if self.ends_at - self.start > LONGEST:
+            raise ValueError("end: must be within a year of start; is the year right?")
+        return self
+
+    @property
+    def ends_at(self) -> datetime:
+        """The first instant after the event."""
+        has_no_time = self.start == _midnight(self.start) and self.end == _midnight(self.end)
+        return self.end + timedelta(days=1) if has_no_time else self.end
+
+
+def add_event(connection: psycopg.Connection, tenant_id: str, event: NewCalendarEvent) -> Row:
+    """Put an event into the calendar and return it.
+
+    Raises:
+        RegistryError: unknown_site, the tenant has no such site or series.
+    """
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        ensure_tenant(connection, tenant_id)
+        _require_site(connection, tenant_id, event.site_id)
+        row = cursor.execute(
+            """
+            INSERT INTO registry.calendar_events (tenant_id, site_id, starts_at, ends_at, kind, name, known_at)
+            VALUES (%s, %s, %s, %s, %s, %s, coalesce(%s, clock_timestamp()))
+            RETURNING calendar_event_id, site_id, starts_at, ends_at, kind, name, known_at, created_at
+            """,
+            [tenant_id, event.site_id, event.start, event.ends_at, event.kind, event.name, event.known_at],
+        ).fetchone()
+    assert row is not None
+    return row
+
+
+def remove_event(connection: psycopg.Connection, tenant_id: str, calendar_event_id: UUID) -> None:
+    """Take an event out of the calendar; forecasts made from now on know nothing of it.
+
+    Raises:
+        RegistryError: unknown_event.
+    """
+    removed = connection.execute(
+        "DELETE FROM registry.calendar_events WHERE tenant_id = %s AND calendar_event_id = %s",
+        [tenant_id, calendar_event_id],
+    ).rowcount
+    if not removed:
+        raise RegistryError("unknown_event", f"no event '{calendar_event_id}' is in the calendar", "calendar_event_id")
+
+
+def _require_site(connection: psycopg.Connection, tenant_id: str, site_id: str) -> None:
+    """Refuse a site that is neither registered nor heard: an event of it would never count."""
+    known = connection.execute(
+        """
+        SELECT 1 FROM registry.sites WHERE tenant_id = %(tenant)s AND site_id = %(site)s
+        UNION ALL
+        SELECT 1 FROM registry.routes
+        WHERE tenant_id = %(tenant)s AND 'route:' || route_id || ':' || direction_id = %(site)s
+        UNION ALL
+        SELECT 1 FROM live.occupancy WHERE tenant_id = %(tenant)s AND site_id = %(site)s
+        UNION ALL
+        SELECT 1 FROM live.traffic WHERE tenant_id = %(tenant)s AND stream_id::text = %(site)s
+        LIMIT 1
+        """,
+        {"tenant": tenant_id, "site": site_id},
+    ).fetchone()
+    if site_id != EVERY_SITE and known is None:
+        raise RegistryError("unknown_site", f"no site or series '{site_id}' is known; write * for all", "site_id")
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
