@@ -161,6 +161,7 @@ ROUTE, SITE, PLACE = frozenset({"route"}), frozenset({"site"}), frozenset({"site
 
 _TWO_HOURS = Precondition("crowded_two_hours_in_a_row", must.crowded_hours_in_a_row)
 _SPARE = Precondition("spare_vehicle_free", must.spare_vehicle)
+_DOORS = Precondition("has_doors", must.has_doors)
 _NONE_SENT = Precondition("none_sent_yet", must.none_sent_yet)
 
 ACTIONS: tuple[Action, ...] = (
@@ -240,7 +241,7 @@ ACTIONS: tuple[Action, ...] = (
         "staffing",
         SITE,
         occasions.windows_ahead,
-        (Precondition("time_to_staff", must.time_to_staff),),
+        (_DOORS, Precondition("time_to_staff", must.time_to_staff)),
         _unchanged,
         _chance(0.9),
         _say_staffing,
@@ -249,7 +250,7 @@ ACTIONS: tuple[Action, ...] = (
         "cap_at_door",
         SITE,
         occasions.windows_and_now,
-        (Precondition("beyond_capacity", must.beyond_capacity),),
+        (_DOORS, Precondition("beyond_capacity", must.beyond_capacity)),
         _capped,
         _chance(0.9),
         _say_cap,

@@ -137,6 +137,12 @@ def quieter_hours_today(situation: Situation, occasion: Occasion) -> Fact:
     return bool(quiet), f"{len(quiet)} hours left today at least {POINTS_EMPTIER * 100:.0f} points emptier"
 
 
+def has_doors(situation: Situation, occasion: Occasion) -> Fact:
+    """Somebody can stand at an entrance: a road has none."""
+    kind = situation.site.kind if situation.site else "venue"
+    return kind != "area", "a road has no doors" if kind == "area" else f"the {kind} has doors"
+
+
 def time_to_staff(situation: Situation, occasion: Occasion) -> Fact:
     """People can still be called in."""
     minutes = (occasion.start - situation.now).total_seconds() / 60

@@ -35,7 +35,6 @@ def bus(site_id: str, occupancy: int, stop: int) -> Reading:
     return Reading(
         site_id,
         site_id,
-        "site",
         occupancy,
         80,
         NOW,
