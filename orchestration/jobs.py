@@ -9,6 +9,7 @@ from dagster import AssetSelection, define_asset_job, in_process_executor
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.keys import (
+    ALERTS,
     BACKTESTS,
     HOTSPOTS,
     MODELS,
@@ -47,9 +48,9 @@ def jobs(contracts: Sequence[Contract]) -> list[UnresolvedAssetJobDefinition]:
         ),
         _job(
             "detect_hotspots",
-            AssetSelection.assets(HOTSPOTS, RECOMMENDATIONS),
-            "Find what is too full now or will be, and propose what to do. The sensor watch_hotspots does the same "
-            "every minute without a run; this job is for doing it by hand.",
+            AssetSelection.assets(HOTSPOTS, RECOMMENDATIONS, ALERTS),
+            "Find what is too full now or will be, propose what to do, and alert. The sensors watch_hotspots and "
+            "watch_alerts do the same every minute without a run; this job is for doing it by hand.",
         ),
         _job(
             "apply_retention",

@@ -17,6 +17,7 @@ BACKTESTS = AssetKey(["forecast", "backtests"])
 PREDICTIONS = AssetKey(["forecast", "occupancy_hourly"])
 HOTSPOTS = AssetKey(["ops", "hotspots"])
 RECOMMENDATIONS = AssetKey(["ops", "recommendations"])
+ALERTS = AssetKey(["ops", "alerts"])
 RETENTION = AssetKey(["ops", "retention_log"])
 API = AssetKey(["serving", "api"])
 

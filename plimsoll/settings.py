@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     default_site: str | None = None
     max_body_bytes: int = 1_000_000
 
+    alert_channels: SecretStr = SecretStr("")
+
     @classmethod
     def load(cls) -> Settings:
         """Read the environment, then the local stack's addresses for what it leaves open."""

@@ -22,7 +22,7 @@ from serving.database import Database, Row
 from serving.health import Doctor
 from serving.levels import load_levels
 from serving.metrics import CountRequests, RequestMetrics
-from serving.routes import forecast, health, hotspots, map, occupancy, pages, recommendations, registry, system
+from serving.routes import alerts, forecast, health, hotspots, map, occupancy, pages, recommendations, registry, system
 from serving.security import BodyLimit, SecurityHeaders
 from serving.snapshot import Snapshots
 from serving.tenancy import TenantFinder, require_tenant
@@ -41,6 +41,7 @@ _TAGS = [
     {"name": "occupancy", "description": "How full sites are now, and were."},
     {"name": "forecast", "description": "How full they will be, with an 80 % band."},
     {"name": "hotspots and recommendations", "description": "Where it is too full, and what to do about it."},
+    {"name": "alerts", "description": "What a person should know of: crowds, silent devices, late data, failed jobs."},
     {"name": "map and routes", "description": "The same by position and by route."},
     {
         "name": "ingest",
@@ -92,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _include_routes(app: FastAPI, settings: Settings) -> None:
     needs_key = problems.problem_responses(401, 503)
-    for module in (occupancy, forecast, hotspots, recommendations, map, registry, system):
+    for module in (occupancy, forecast, hotspots, recommendations, alerts, map, registry, system):
         app.include_router(module.router, responses=needs_key)
     if settings.kafka_bootstrap_servers:
         app.include_router(

@@ -1,4 +1,4 @@
-"""Hotspots and recommendations as recorded in `ops`."""
+"""Hotspots, recommendations and alerts as recorded in `ops`."""
 
 HOTSPOTS = """
     SELECT
@@ -40,5 +40,21 @@ RECOMMENDATIONS = """
             OR (created_at, recommendation_id) < (%(after_at)s, %(after_id)s::uuid)
         )
     ORDER BY created_at DESC, recommendation_id DESC
+    LIMIT %(limit)s
+"""
+
+ALERTS = """
+    SELECT
+        alert_id, rule, entity_kind, entity_id, state, severity, message, evidence, first_seen_at, started_at, ended_at,
+        updated_at, announced_at
+    FROM ops.alerts
+    WHERE tenant_id = %(tenant_id)s
+        AND state = ANY(%(states)s)
+        AND (%(rule)s::text IS NULL OR rule = %(rule)s)
+        AND (
+            %(after_at)s::timestamptz IS NULL
+            OR (first_seen_at, alert_id) < (%(after_at)s, %(after_id)s::uuid)
+        )
+    ORDER BY first_seen_at DESC, alert_id DESC
     LIMIT %(limit)s
 """

@@ -26,6 +26,8 @@ AUTOMATION = {
     "train_forecasts_weekly": DefaultScheduleStatus.RUNNING,
     "apply_retention_daily": DefaultScheduleStatus.RUNNING,
     "watch_hotspots": DefaultSensorStatus.RUNNING,
+    "watch_alerts": DefaultSensorStatus.RUNNING,
+    "deliver_alerts": DefaultSensorStatus.RUNNING,
     "no_champion": DefaultSensorStatus.RUNNING,
     "alert_on_failure": DefaultSensorStatus.RUNNING,
     "resolve_on_success": DefaultSensorStatus.RUNNING,
