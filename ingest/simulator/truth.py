@@ -58,7 +58,7 @@ def area_truth(day: AreaDay, site_ids: pd.Index, on: date, time_zone: str) -> pd
     return _labelled(seen.assign(boardings=np.nan, alightings=np.nan, denied=np.nan), site_ids, on, time_zone)
 
 
-def route_truth(visits: Visits, capacity: Floats, routes: list[Route], on: date, time_zone: str) -> pd.DataFrame:
+def route_truth(visits: Visits, routes: list[Route], on: date, time_zone: str) -> pd.DataFrame:
     """Return one row per route, direction and hour with a trip on the way.
 
     Columns: route_id, direction_id, hour (UTC), mean_load_factor (passenger time over place time, layovers left out),
@@ -66,17 +66,14 @@ def route_truth(visits: Visits, capacity: Floats, routes: list[Route], on: date,
 
     Args:
         visits: the day's stop visits, sorted by bus and time.
-        capacity: shape (buses,).
         routes: by index.
         on: the service day.
         time_zone: of the city.
     """
     line = visits.route * 2 + visits.direction
-    places = capacity[visits.bus]
-    is_moving = np.append((visits.stop[1:] > 0) & (visits.bus[1:] == visits.bus[:-1]), False)[: len(visits)]
-    until = np.where(is_moving, _until_next_visit(visits), visits.departed_s)
+    places = visits.capacity.astype(np.float64)
     excess = np.maximum(0.0, visits.load - CROWDED_LOAD_FACTOR * places)
-    who, hour, seconds, at = _cut(line, visits.departed_s, until)
+    who, hour, seconds, at = _cut(line, visits.departed_s, _until_next_stop(visits))
     sums = pd.DataFrame(
         {
             "line": who,
@@ -102,6 +99,60 @@ def route_truth(visits: Visits, capacity: Floats, routes: list[Route], on: date,
             "crowded_passenger_minutes": frame["crowded_passenger_minutes"],
         }
     )
+
+
+def crowded_minutes(visits: Visits) -> Floats:
+    """Return the crowded passenger-minutes after each visit, shape (n,): on the way, layovers left out."""
+    excess = np.maximum(0.0, visits.load - CROWDED_LOAD_FACTOR * visits.capacity)
+    return np.asarray(excess * (_until_next_stop(visits) - visits.departed_s) / 60.0)
+
+
+def stretch_load_factors(visits: Visits, routes: list[Route], on: date, time_zone: str, stretches: int) -> pd.DataFrame:
+    """Return one row per route, direction and hour: how full its buses were, on average and where they were fullest.
+
+    Columns: route_id, direction_id, hour (UTC), mean_load (people per bus), busiest_load_factor (passenger time over
+    place time on the fullest of the `stretches` equal parts of the route).
+
+    Args:
+        visits: stop visits, sorted by bus and time.
+        routes: by index.
+        on: the service day.
+        time_zone: of the city.
+        stretches: number of parts.
+    """
+    line = visits.route * 2 + visits.direction
+    stops = np.array([route.stops for route in routes])[visits.route]
+    who, hour, seconds, at = _cut(line, visits.departed_s, _until_next_stop(visits))
+    pieces = pd.DataFrame(
+        {
+            "line": who,
+            "hour": hour,
+            "stretch": (visits.stop * stretches // stops)[at],
+            "s": seconds,
+            "load_s": seconds * visits.load[at],
+            "place_s": seconds * visits.capacity[at],
+        }
+    )
+    by_stretch = pieces[pieces["s"] > 0].groupby(["line", "hour", "stretch"])[["s", "load_s", "place_s"]].sum()
+    fullness = by_stretch["load_s"] / by_stretch["place_s"]
+    hours = by_stretch.groupby(["line", "hour"]).sum()
+    busiest = fullness.groupby(["line", "hour"]).max()
+    lines = hours.index.get_level_values("line").to_numpy()
+    return pd.DataFrame(
+        {
+            "route_id": [routes[number // 2].route_id for number in lines],
+            "direction_id": lines % 2,
+            "hour": instants(hours.index.get_level_values("hour").to_numpy() * HOUR_S, on, time_zone),
+            "mean_load": (hours["load_s"] / hours["s"]).to_numpy(),
+            "busiest_load_factor": busiest.to_numpy(),
+        }
+    )
+
+
+def _until_next_stop(visits: Visits) -> Floats:
+    """Return how long the load after each visit is on the way: to the next stop of the same trip."""
+    is_moving = np.append((visits.stop[1:] > 0) & (visits.bus[1:] == visits.bus[:-1]), False)[: len(visits)]
+    return np.where(is_moving, _until_next_visit(visits), visits.departed_s)
 
 
 def _until_next_visit(visits: Visits) -> Floats:
