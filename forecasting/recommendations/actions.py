@@ -38,10 +38,10 @@ class Action:
 
 
 def _chance(reliability: float) -> Callable[[Situation, Occasion], float]:
-    """Chance that the fullest hour is crowded, times how reliably the action works (a judgement)."""
+    """Chance that the fullest hour is crowded for minutes, times how reliably the action works (a judgement)."""
 
     def confidence(situation: Situation, occasion: Occasion) -> float:
-        return reliability * effects.probability_above(occasion.peak, situation.policy.raise_at)
+        return reliability * effects.probability_above(occasion.peak, situation.policy.raise_hour_at)
 
     return confidence
 
@@ -51,7 +51,9 @@ def _fixed(value: float) -> Callable[[Situation, Occasion], float]:
 
 
 def _added_vehicle(situation: Situation, occasion: Occasion) -> Effect:
-    return effects.added_vehicle(occasion.hours, situation.policy.raise_at, situation.policy.stretches)
+    return effects.added_vehicle(
+        occasion.hours, situation.policy.raise_at, situation.policy.stretches, situation.now + must.MAKE_READY
+    )
 
 
 def _turned_vehicle(situation: Situation, occasion: Occasion) -> Effect:
@@ -116,7 +118,7 @@ def _say_short_turn(situation: Situation, occasion: Occasion) -> str:
 
 def _say_hold(situation: Situation, occasion: Occasion) -> str:
     pair = pair_of(occasion)
-    minutes = min(must.LONGEST_HOLD_MINUTES, max(0.5, situation.headway_minutes / 2 - pair.gap_minutes))
+    minutes = must.hold_minutes(situation, pair)
     return (
         f"Hold {pair.follower.site_id} on {situation.name} at {pair.follower.stop_name} for {minutes:.1f} min: it runs "
         f"{pair.gap_minutes:.1f} min behind {pair.leader.site_id} with {pair.follower.load_factor:.0%} against "
@@ -192,7 +194,7 @@ ACTIONS: tuple[Action, ...] = (
             Precondition("far_end_light", must.far_end_is_light),
         ),
         _turned_vehicle,
-        _fixed(0.5),
+        _fixed(0.3),
         _say_short_turn,
     ),
     Action(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from forecasting.recommendations import occasions
 from forecasting.recommendations.situation import Occasion, Pair, Situation
@@ -17,6 +18,7 @@ FAR_END_LIGHT = 0.40
 WEEKS_OF_FOUR = 3
 LARGER = 1.10  # a vehicle is larger if it has a tenth more places
 TURN_MINUTES = 30.0
+MAKE_READY = timedelta(minutes=10)  # from the word to the first stop of a vehicle that stands by
 
 Fact = tuple[bool, str]
 
@@ -54,7 +56,7 @@ def stretch_of(occasion: Occasion) -> int:
 def crowded_hours_in_a_row(situation: Situation, occasion: Occasion) -> Fact:
     """The crowd lasts long enough for one more vehicle to reach it."""
     number = len(occasion.hours)
-    return number >= 2, f"{number} h in a row at or above {situation.policy.raise_at:.0%} (2 needed)"
+    return number >= 2, f"{number} h in a row at or above {situation.policy.raise_hour_at:.0%} (2 needed)"
 
 
 def spare_vehicle(situation: Situation, occasion: Occasion) -> Fact:
@@ -83,6 +85,11 @@ def light_follower(situation: Situation, occasion: Occasion) -> Fact:
     """The one behind has room."""
     load = pair_of(occasion).follower.load_factor
     return load <= LIGHT, f"follower at {load:.0%} (light up to {LIGHT:.0%})"
+
+
+def hold_minutes(situation: Situation, pair: Pair) -> float:
+    """How long the follower waits: until half a headway lies between the two, within what people bear."""
+    return min(LONGEST_HOLD_MINUTES, max(0.5, situation.headway_minutes / 2 - pair.gap_minutes))
 
 
 def next_is_emptier(situation: Situation, occasion: Occasion) -> Fact:

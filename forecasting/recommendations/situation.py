@@ -135,7 +135,7 @@ class Situation:
     @cached_property
     def windows(self) -> list[Window]:
         """The crowded windows ahead, the present one included."""
-        return crowded_windows(self.hours, self.policy.raise_at)
+        return crowded_windows(self.hours, self.policy.raise_hour_at)
 
     @cached_property
     def is_crowded_now(self) -> bool:

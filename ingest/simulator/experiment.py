@@ -16,7 +16,7 @@ from ingest.simulator.clock import day_start
 from ingest.simulator.conditions import DayConditions, conditions_of
 from ingest.simulator.interventions import Intervention, RouteIntervention
 from ingest.simulator.operation import Visits
-from ingest.simulator.truth import CROWDED_LOAD_FACTOR, crowded_minutes, stretch_load_factors, venue_truth
+from ingest.simulator.truth import CROWDED_LOAD_FACTOR, crowded_minutes, route_loads, venue_truth
 from ingest.simulator.venues import SAMPLE_S, VenueDay, run_venues
 
 HEARD_FOR_S = 300.0  # a bus that said nothing for longer is not seen
@@ -110,11 +110,11 @@ class Experiment:
         excess = np.maximum(0.0, day.load - CROWDED_LOAD_FACTOR * capacity) * ~day.closes
         return float(excess.sum() * SAMPLE_S / 60)
 
-    def route_hours(self, stretches: int) -> pd.DataFrame:
-        """True load factors per route, direction and hour; see `truth.stretch_load_factors`."""
+    def route_hours(self) -> pd.DataFrame:
+        """True loads per route, direction and hour; see `truth.route_loads`."""
         routes = [service.route for service in self.city.services]
-        where = (routes, self.service_date, self.city.config.time_zone, stretches)
-        return pd.concat([stretch_load_factors(visits, *where) for visits in self._visits], ignore_index=True)
+        where = (routes, self.service_date, self.city.config.time_zone)
+        return pd.concat([route_loads(visits, *where) for visits in self._visits], ignore_index=True)
 
     def venue_hours(self) -> pd.DataFrame:
         """True loads per venue and hour; see `truth.venue_truth`."""

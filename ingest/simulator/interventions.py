@@ -161,12 +161,8 @@ class VenuePlan:
         return min([capacity] + [one.people for one in self.caps if one.from_s <= at_s < one.until_s])
 
     def staying_away(self, at_s: float) -> float:
-        """Share of those who would come now and do not."""
-        left = 1.0
-        for one in self.moved:
-            if one.from_s <= at_s < one.until_s:
-                left *= 1 - one.share
-        return 1 - left
+        """Share of those who would come now and do not; who does not heed the advice does not heed it twice."""
+        return max((one.share for one in self.moved if one.from_s <= at_s < one.until_s), default=0.0)
 
     def coming_instead(self, at_s: float, moved: dict[QuietHours, float]) -> float:
         """How many of those who stayed away come now; `moved` counts them and is drawn down over the quiet hours."""

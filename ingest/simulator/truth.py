@@ -107,44 +107,29 @@ def crowded_minutes(visits: Visits) -> Floats:
     return np.asarray(excess * (_until_next_stop(visits) - visits.departed_s) / 60.0)
 
 
-def stretch_load_factors(visits: Visits, routes: list[Route], on: date, time_zone: str, stretches: int) -> pd.DataFrame:
-    """Return one row per route, direction and hour: how full its buses were, on average and where they were fullest.
+def route_loads(visits: Visits, routes: list[Route], on: date, time_zone: str) -> pd.DataFrame:
+    """Return one row per route, direction and hour with a bus on its way.
 
-    Columns: route_id, direction_id, hour (UTC), mean_load (people per bus), busiest_load_factor (passenger time over
-    place time on the fullest of the `stretches` equal parts of the route).
+    Columns: route_id, direction_id, hour (UTC), mean_load (people per bus, weighted by time), vehicles (on their way,
+    mean over the hour). Layovers are left out.
 
     Args:
         visits: stop visits, sorted by bus and time.
         routes: by index.
         on: the service day.
         time_zone: of the city.
-        stretches: number of parts.
     """
     line = visits.route * 2 + visits.direction
-    stops = np.array([route.stops for route in routes])[visits.route]
     who, hour, seconds, at = _cut(line, visits.departed_s, _until_next_stop(visits))
-    pieces = pd.DataFrame(
-        {
-            "line": who,
-            "hour": hour,
-            "stretch": (visits.stop * stretches // stops)[at],
-            "s": seconds,
-            "load_s": seconds * visits.load[at],
-            "place_s": seconds * visits.capacity[at],
-        }
-    )
-    by_stretch = pieces[pieces["s"] > 0].groupby(["line", "hour", "stretch"])[["s", "load_s", "place_s"]].sum()
-    fullness = by_stretch["load_s"] / by_stretch["place_s"]
-    hours = by_stretch.groupby(["line", "hour"]).sum()
-    busiest = fullness.groupby(["line", "hour"]).max()
-    lines = hours.index.get_level_values("line").to_numpy()
+    pieces = pd.DataFrame({"line": who, "hour": hour, "s": seconds, "load_s": seconds * visits.load[at]})
+    hours = pieces[pieces["s"] > 0].groupby(["line", "hour"], as_index=False).sum()
     return pd.DataFrame(
         {
-            "route_id": [routes[number // 2].route_id for number in lines],
-            "direction_id": lines % 2,
-            "hour": instants(hours.index.get_level_values("hour").to_numpy() * HOUR_S, on, time_zone),
-            "mean_load": (hours["load_s"] / hours["s"]).to_numpy(),
-            "busiest_load_factor": busiest.to_numpy(),
+            "route_id": [routes[number // 2].route_id for number in hours["line"]],
+            "direction_id": hours["line"] % 2,
+            "hour": instants(hours["hour"].to_numpy() * HOUR_S, on, time_zone),
+            "mean_load": hours["load_s"] / hours["s"],
+            "vehicles": hours["s"] / HOUR_S,
         }
     )
 
