@@ -1,7 +1,7 @@
 """Hotspots and recommendations on the simulated city: `python bench/hotspots.py [SEED …]`.
 
-For each city (by default two): hours said to be crowded one hour ahead against the truth, and crowded passenger-minutes of
-a week in which recommendations are followed against the same week in which they are not.
+For each city (by default two): hours said to be crowded one hour ahead against the truth, and crowded
+passenger-minutes of a week in which recommendations are followed against the same week in which they are not.
 """
 
 from __future__ import annotations

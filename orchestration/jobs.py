@@ -11,6 +11,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from orchestration.keys import (
     ALERTS,
     BACKTESTS,
+    EVALUATION,
     HOTSPOTS,
     MODELS,
     PREDICTIONS,
@@ -53,13 +54,18 @@ def jobs(contracts: Sequence[Contract]) -> list[UnresolvedAssetJobDefinition]:
             "watch_alerts do the same every minute without a run; this job is for doing it by hand.",
         ),
         _job(
+            "evaluate_hotspots",
+            AssetSelection.assets(EVALUATION),
+            "Measure hotspots and recommendations on the simulated city, whose truth is known. Takes minutes.",
+        ),
+        _job(
             "apply_retention",
             AssetSelection.assets(RETENTION),
             "Remove what is older than the contracts promise to keep; `dry_run: true` only reports.",
         ),
         _job(
             "build_everything",
-            raw | (AssetSelection.all() - AssetSelection.assets(RETENTION)),
+            raw | (AssetSelection.all() - AssetSelection.assets(RETENTION, EVALUATION)),
             "The whole way in one run: raw tables → marts → model (trained only if there is none or it is old) → "
             "predictions → hotspots → recommendations.",
             {"ops": {"forecast__models": {"config": {"only_if_stale": True}}}},

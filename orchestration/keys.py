@@ -18,6 +18,7 @@ PREDICTIONS = AssetKey(["forecast", "occupancy_hourly"])
 HOTSPOTS = AssetKey(["ops", "hotspots"])
 RECOMMENDATIONS = AssetKey(["ops", "recommendations"])
 ALERTS = AssetKey(["ops", "alerts"])
+EVALUATION = AssetKey(["evaluation", "hotspots"])
 RETENTION = AssetKey(["ops", "retention_log"])
 API = AssetKey(["serving", "api"])
 

@@ -18,7 +18,8 @@ from dagster._core.test_utils import create_run_for_test, instance_for_test
 from orchestration import keys as names
 
 JOBS = {
-    "refresh_marts", "train_forecasts", "score_forecasts", "detect_hotspots", "apply_retention", "build_everything",
+    "refresh_marts", "train_forecasts", "score_forecasts", "detect_hotspots", "evaluate_hotspots", "apply_retention",
+    "build_everything",
 }  # fmt: skip
 AUTOMATION = {
     "refresh_marts_every_5_minutes": DefaultScheduleStatus.RUNNING,
