@@ -86,7 +86,8 @@ _MOVE = (
     WHERE tenant_id = %(tenant)s
     """,
 )
-# A hundred and sixty-eight hours from each of the last six origins, for every venue, road and route.
+# A hundred and sixty-eight hours from each of the last six origins, for every venue, road and route; a tenth of these
+# has a crowded peak.
 _FORECAST = """
     INSERT INTO forecast.occupancy_hourly (tenant_id, series_id, model_version, origin_at, target_hour, horizon_h,
                                            predicted, p10, p90, method)
@@ -103,7 +104,8 @@ _FORECAST = """
     CROSS JOIN generate_series(0, 167) AS ahead
     CROSS JOIN LATERAL (
         SELECT capacity * (
-            0.3 + 0.6 * exp(-0.5 * ((ahead + abs(hashtext(series_id) / 2)) %% 24 - 12) ^ 2 / 6.0)) AS load
+            0.3 + (0.2 + abs(hashtext(series_id) / 2) %% 100 * 0.004)
+                * exp(-0.5 * ((ahead + abs(hashtext(series_id) / 2)) %% 24 - 12) ^ 2 / 6.0)) AS load
     ) AS shape
 """
 

@@ -27,7 +27,7 @@ from plimsoll.settings import PROJECT_DIR, Settings
 from plimsoll.stack.ports import free_port
 from plimsoll.stack.postgres import LocalPostgres
 
-ROUNDS, REQUESTS = 10, 400
+ROUNDS, REQUESTS = 10, 300
 TENANT = "default"
 
 
