@@ -103,7 +103,7 @@ def read_forecasts(
         oldest_origin=now - policy.oldest_forecast,
         series_id=entity.series_id if entity else None,
     )
-    fleet = _read_fleet(connection, tenant_id) if predictions else {}
+    fleet = _read_fleet(connection, tenant_id, entity) if predictions else {}
     hours: dict[Entity, list[ForecastHour]] = defaultdict(list)
     for prediction in predictions:
         known = fleet.get(prediction.series_id)
@@ -122,8 +122,8 @@ class _Places:
     position: Position | None = None
 
 
-def _read_fleet(connection: psycopg.Connection, tenant_id: str) -> dict[str, _Places]:
-    """Places by series id. A route's vehicles are those that served it last, in service or not."""
+def _read_fleet(connection: psycopg.Connection, tenant_id: str, entity: Entity | None) -> dict[str, _Places]:
+    """Places by series id, of one entity or of all. A route's vehicles are those that served it last."""
     rows = connection.execute(
         """
         WITH last_seen AS (
@@ -133,6 +133,9 @@ def _read_fleet(connection: psycopg.Connection, tenant_id: str) -> dict[str, _Pl
             FROM live.occupancy AS live
             LEFT JOIN registry.sites ON sites.tenant_id = live.tenant_id AND sites.site_id = live.site_id
             WHERE live.tenant_id = %(tenant)s AND coalesce(sites.is_active, true)
+              AND (%(kind)s::text IS NULL
+                   OR %(kind)s = 'site' AND live.site_id = %(id)s
+                   OR %(kind)s = 'route' AND coalesce(live.route_id, sites.route_id) = %(id)s)
         )
         SELECT 'route', route_id, direction_id, avg(capacity)::float8, count(*)::float8, NULL, NULL
         FROM last_seen WHERE route_id IS NOT NULL AND capacity IS NOT NULL AND direction_id IS NOT NULL
@@ -148,13 +151,15 @@ def _read_fleet(connection: psycopg.Connection, tenant_id: str) -> dict[str, _Pl
         LEFT JOIN registry.sites ON sites.tenant_id = live.tenant_id AND sites.site_id = live.stream_id::text
         WHERE live.tenant_id = %(tenant)s AND coalesce(sites.is_active, true)
           AND coalesce(sites.capacity, live.estimated_max_people) > 0
+          AND (%(kind)s::text IS NULL OR %(kind)s = 'site' AND live.stream_id::text = %(id)s)
         UNION ALL
         SELECT 'site', site_id, NULL, capacity, 1, lat, lon
         FROM registry.sites AS sites
         WHERE tenant_id = %(tenant)s AND is_active AND route_id IS NULL AND capacity IS NOT NULL
           AND NOT EXISTS (SELECT FROM last_seen WHERE last_seen.site_id = sites.site_id)
+          AND (%(kind)s::text IS NULL OR %(kind)s = 'site' AND site_id = %(id)s)
         """,
-        {"tenant": tenant_id},
+        {"tenant": tenant_id, "kind": entity and entity.kind, "id": entity and entity.entity_id},
     )
     places = [
         _Places(Entity(kind, key, direction), capacity, vehicles, None if lat is None or lon is None else (lat, lon))
