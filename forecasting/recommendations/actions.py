@@ -192,6 +192,7 @@ ACTIONS: tuple[Action, ...] = (
         (
             Precondition("one_stretch_crowded", must.stretch_is_crowded),
             Precondition("far_end_light", must.far_end_is_light),
+            Precondition("few_must_get_off", must.few_must_get_off),
         ),
         _turned_vehicle,
         _fixed(0.3),

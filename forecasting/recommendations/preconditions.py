@@ -15,6 +15,7 @@ ACCEPTED_WAIT_MINUTES = 10.0
 POINTS_EMPTIER = 0.30
 LIGHT = 0.50
 FAR_END_LIGHT = 0.40
+ALMOST_EMPTY = 0.10
 WEEKS_OF_FOUR = 3
 LARGER = 1.10  # a vehicle is larger if it has a tenth more places
 TURN_MINUTES = 30.0
@@ -124,6 +125,13 @@ def far_end_is_light(situation: Situation, occasion: Occasion) -> Fact:
         load <= FAR_END_LIGHT and number >= 2,
         f"{number} vehicles at {load:.0%} at the far end (light up to {FAR_END_LIGHT:.0%})",
     )
+
+
+def few_must_get_off(situation: Situation, occasion: Occasion) -> Fact:
+    """A vehicle at the far end is almost empty: who has to get off waits, and crowds the next one."""
+    last = situation.stretches.get(situation.policy.stretches - 1, [])
+    lightest = min((vehicle.load_factor for vehicle in last), default=1.0)
+    return lightest <= ALMOST_EMPTY, f"lightest vehicle there at {lightest:.0%} (almost empty up to {ALMOST_EMPTY:.0%})"
 
 
 def recurs_weekly(situation: Situation, occasion: Occasion) -> Fact:
