@@ -56,6 +56,11 @@ test-unit: $(STAMP) ## Only the tests that need no server
 test-long: $(STAMP) ## The long tests: faults and loads
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
+.PHONY: bench-hotspots
+bench-hotspots: $(STAMP) ## Hotspots against the simulated truth, advice followed or not, and what a minute's round costs
+	@$(BIN)/python bench/hotspots.py
+	@$(BIN)/python bench/hotspot_speed.py
+
 .PHONY: lint
 lint: $(STAMP) ## Style, types, import directions, SQL and contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .

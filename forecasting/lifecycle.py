@@ -1,4 +1,4 @@
-"""States of hotspots and recommendations: which change may follow which, and what is said when one may not."""
+"""States of hotspots, alerts and recommendations: which change may follow which, and what is said when one may not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class DecisionRefused(PlimsollError):
 
 
 class UnknownRecord(DecisionRefused):
-    """The tenant has no such hotspot or recommendation."""
+    """The tenant has no such hotspot, alert or recommendation."""
 
 
 class WrongState(DecisionRefused):
@@ -67,6 +67,8 @@ HOTSPOT = Lifecycle(
         "expired": frozenset({"firing"}),
     },
 )
+
+ALERT = Lifecycle("alert", HOTSPOT.changes)
 
 RECOMMENDATION = Lifecycle(
     "recommendation",

@@ -30,7 +30,15 @@ def build_defs(resources: Mapping[str, Any] | None = None, settings: Settings | 
     Raises:
         PlimsollError: a contract or the dbt project cannot be read.
     """
-    from orchestration.assets import drift, forecasting, ingest, maintenance, recommendations, transform
+    from orchestration.assets import (
+        drift,
+        evaluation,
+        forecasting,
+        ingest,
+        maintenance,
+        recommendations,
+        transform,
+    )
     from orchestration.checks import raw_checks
     from orchestration.dbt import Dbt, load_manifest
     from orchestration.jobs import jobs
@@ -49,6 +57,7 @@ def build_defs(resources: Mapping[str, Any] | None = None, settings: Settings | 
         *forecasting.ASSETS,
         *drift.ASSETS,
         *recommendations.ASSETS,
+        evaluation.hotspot_evaluation,
         maintenance.retention(contracts),
     ]
     present = {key for one in computed for key in one.keys}

@@ -9,8 +9,10 @@ from dagster import AssetSelection, define_asset_job, in_process_executor
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.keys import (
+    ALERTS,
     BACKTESTS,
     DRIFT,
+    EVALUATION,
     HOTSPOTS,
     MODELS,
     PREDICTIONS,
@@ -53,9 +55,14 @@ def jobs(contracts: Sequence[Contract]) -> list[UnresolvedAssetJobDefinition]:
         ),
         _job(
             "detect_hotspots",
-            AssetSelection.assets(HOTSPOTS, RECOMMENDATIONS),
-            "Find what is too full now or will be, and propose what to do. The sensor watch_hotspots does the same "
-            "every minute without a run; this job is for doing it by hand.",
+            AssetSelection.assets(HOTSPOTS, RECOMMENDATIONS, ALERTS),
+            "Find what is too full now or will be, propose what to do, and alert. The sensors watch_hotspots and "
+            "watch_alerts do the same every minute without a run; this job is for doing it by hand.",
+        ),
+        _job(
+            "evaluate_hotspots",
+            AssetSelection.assets(EVALUATION),
+            "Measure hotspots and recommendations on the simulated city, whose truth is known. Takes minutes.",
         ),
         _job(
             "apply_retention",
@@ -64,7 +71,7 @@ def jobs(contracts: Sequence[Contract]) -> list[UnresolvedAssetJobDefinition]:
         ),
         _job(
             "build_everything",
-            raw | (AssetSelection.all() - AssetSelection.assets(RETENTION)),
+            raw | (AssetSelection.all() - AssetSelection.assets(RETENTION, EVALUATION)),
             "The whole way in one run: raw tables → marts → model (trained only if there is none or it is old) → "
             "predictions → hotspots → recommendations.",
             {"ops": {"forecast__models": {"config": {"only_if_stale": True}}}},

@@ -19,6 +19,8 @@ ACCURACY = AssetKey(["marts", "fct_forecast_accuracy"])
 PREDICTIONS = AssetKey(["forecast", "occupancy_hourly"])
 HOTSPOTS = AssetKey(["ops", "hotspots"])
 RECOMMENDATIONS = AssetKey(["ops", "recommendations"])
+ALERTS = AssetKey(["ops", "alerts"])
+EVALUATION = AssetKey(["evaluation", "hotspots"])
 RETENTION = AssetKey(["ops", "retention_log"])
 API = AssetKey(["serving", "api"])
 

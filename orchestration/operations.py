@@ -1,4 +1,4 @@
-"""Hotspots and recommendations for every tenant, counted for people to see. Runs in an asset and in a sensor."""
+"""Hotspots, recommendations and alerts for every tenant, counted for people to see. Runs in assets and sensors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 import psycopg
 
 from orchestration.resources import tenants
+from plimsoll.contracts import load_contracts
+from plimsoll.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,15 @@ class Recommended:
     crowded_minutes_avoided: int = 0
 
 
+@dataclass(frozen=True)
+class Alerted:
+    """Alerts after a round over all tenants; see `forecasting.alerts.watching.WatchResult`."""
+
+    open: int = 0
+    fired: int = 0
+    resolved: int = 0
+
+
 def watch_everywhere(connection: psycopg.Connection) -> Watched:
     """Bring the hotspots of every tenant up to date."""
     from forecasting.hotspots import detect
@@ -68,4 +79,22 @@ def recommend_everywhere(connection: psycopg.Connection) -> Recommended:
         proposed_now=sum(one.created_at == now for one in open_now),
         accepted=sum(one.state == "accepted" for one in open_now),
         crowded_minutes_avoided=round(sum(one.expected_effect["crowded_minutes_avoided"] for one in open_now)),
+    )
+
+
+def alert_everywhere(connection: psycopg.Connection, settings: Settings) -> Alerted:
+    """Bring the alerts of every tenant up to date; those about streams are the default tenant's."""
+    from forecasting.alerts.watching import watch
+
+    now = datetime.now(UTC)
+    contracts = load_contracts(settings.contracts_dir).values()
+    promised = {contract.topic: contract.freshness for contract in contracts if contract.freshness}
+    found = [
+        watch(connection, tenant, now, promised if tenant == settings.default_tenant else None)
+        for tenant in tenants(connection)
+    ]
+    return Alerted(
+        open=sum(one.open for one in found),
+        fired=sum(one.fired for one in found),
+        resolved=sum(one.resolved for one in found),
     )

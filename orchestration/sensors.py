@@ -19,9 +19,11 @@ from dagster import (
     sensor,
 )
 
-from orchestration.keys import HOTSPOTS, RECOMMENDATIONS
+from orchestration.keys import ALERTS, HOTSPOTS, RECOMMENDATIONS
 from orchestration.resources import Platform
 
+SYSTEM_ERROR = "system_error"
+DAGSTER = "dagster"
 # A tenant whose training fails or has too little data is not asked for more often than this.
 _TRAINING_RETRY = timedelta(hours=6)
 # What was measured longer ago, nobody trains for.
@@ -52,6 +54,50 @@ def watch_hotspots(context: SensorEvaluationContext, platform: Platform) -> Sens
             AssetMaterialization(RECOMMENDATIONS, metadata=recommendation_metadata(recommended)),
         ],
     )
+
+
+@sensor(
+    name="watch_alerts",
+    minimum_interval_seconds=60,
+    default_status=DefaultSensorStatus.RUNNING,
+    description=(
+        "Runs from the start. Every minute it looks for high occupancy, silent devices and late data, and records "
+        "alerts with hysteresis and cool-down."
+    ),
+)
+def watch_alerts(context: SensorEvaluationContext, platform: Platform) -> SensorResult:
+    """Do the minute's round and report it to the asset graph."""
+    from orchestration.assets.recommendations import alert_metadata
+    from orchestration.operations import alert_everywhere
+
+    with platform.connection() as connection:
+        alerted = alert_everywhere(connection, platform.settings())
+    return SensorResult(
+        skip_reason=SkipReason(f"{alerted.open} alerts open; no run is needed"),
+        asset_events=[AssetMaterialization(ALERTS, metadata=alert_metadata(alerted))],
+    )
+
+
+@sensor(
+    name="deliver_alerts",
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description=(
+        "Runs from the start. Tells people about alerts: in the log, and on the channels that PLIMSOLL_ALERT_CHANNELS "
+        "names. What fails is tried again with growing pauses and given up after the eighth time."
+    ),
+)
+def deliver_alerts(platform: Platform) -> SkipReason:
+    """Send what is due."""
+    from forecasting.alerts.channels import channels
+    from forecasting.alerts.delivery import deliver
+    from plimsoll.database import connect
+
+    settings = platform.settings()
+    ways = channels(settings.alert_channels.get_secret_value())
+    with connect(settings.require_database_url(), autocommit=True) as connection:
+        done = deliver(connection, ways)
+    return SkipReason(f"{done.delivered} messages delivered, {done.failed} to try again, {done.given_up} given up")
 
 
 @sensor(
@@ -122,14 +168,15 @@ def retrain_on_drift(context: SensorEvaluationContext, platform: Platform) -> Se
 )
 def alert_on_failure(context: RunFailureSensorContext, platform: Platform) -> None:
     """Open an alert about the job."""
-    from orchestration.alerts import raise_alert
+    from forecasting.alerts import Condition, raise_alert
 
     run = context.dagster_run
     steps = [event.step_key for event in context.get_step_failure_events() if event.step_key]
     message = f"The job {run.job_name} failed{' in ' + ', '.join(steps) if steps else ''}."
     evidence = {"run_id": run.run_id, "steps": steps, "error": context.failure_event.message}
+    failure = Condition(SYSTEM_ERROR, "system", run.job_name, message, "high", evidence)
     with platform.connection() as connection:
-        raise_alert(connection, platform.settings().default_tenant, run.job_name, message, evidence, datetime.now(UTC))
+        raise_alert(connection, platform.settings().default_tenant, failure, datetime.now(UTC), actor=DAGSTER)
 
 
 @run_status_sensor(
@@ -142,21 +189,24 @@ def alert_on_failure(context: RunFailureSensorContext, platform: Platform) -> No
 )
 def resolve_on_success(context: RunStatusSensorContext, platform: Platform) -> None:
     """Resolve the job's alert, if there is one."""
-    from orchestration.alerts import resolve_alert
+    from forecasting.alerts import resolve_alert
 
     run = context.dagster_run
     with platform.connection() as connection:
         resolve_alert(
             connection,
             platform.settings().default_tenant,
-            run.job_name,
+            f"{SYSTEM_ERROR}|system|{run.job_name}",
             f"Run {run.run_id} succeeded.",
             datetime.now(UTC),
+            actor=DAGSTER,
         )
 
 
 SENSORS: list[SensorDefinition] = [
     watch_hotspots,
+    watch_alerts,
+    deliver_alerts,
     new_landings,
     no_champion,
     retrain_on_drift,

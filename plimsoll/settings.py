@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     max_body_bytes: int = 1_000_000
     max_events_per_minute: int = Field(default=120_000, ge=0)
 
+    alert_channels: SecretStr = SecretStr("")
+
     @classmethod
     def load(cls) -> Settings:
         """Read the environment, then the local stack's addresses for what it leaves open."""

@@ -24,6 +24,7 @@ from serving.health import Doctor
 from serving.levels import load_levels
 from serving.metrics import CountRequests, RequestMetrics
 from serving.routes import (
+    alerts,
     calendar,
     forecast,
     health,
@@ -53,6 +54,7 @@ _TAGS = [
     {"name": "occupancy", "description": "How full sites are now, and were."},
     {"name": "forecast", "description": "How full they will be, with an 80 % band."},
     {"name": "hotspots and recommendations", "description": "Where it is too full, and what to do about it."},
+    {"name": "alerts", "description": "What a person should know of: crowds, silent devices, late data, failed jobs."},
     {"name": "map and routes", "description": "The same by position and by route."},
     {
         "name": "ingest",
@@ -105,7 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _include_routes(app: FastAPI, settings: Settings) -> None:
     needs_key = problems.problem_responses(401, 503)
-    for module in (occupancy, forecast, hotspots, recommendations, map, registry, calendar, system):
+    for module in (occupancy, forecast, hotspots, recommendations, alerts, map, registry, calendar, system):
         app.include_router(module.router, responses=needs_key)
     app.include_router(
         create_router(

@@ -39,7 +39,7 @@ def follow(
     Returns:
         Every hotspot as it is now, new ones included, each with the change of its state if there was one.
     """
-    windows = crowded_windows(hours, policy.raise_at)
+    windows = crowded_windows(hours, policy.raise_hour_at)
     result = []
     for hotspot in sorted(hotspots, key=lambda row: (not row.is_open, row.window_from, row.fingerprint)):
         own = [window for window in windows if _overlap(hotspot, window)]
@@ -78,7 +78,7 @@ def _follow_one(
     if not known:
         return hotspot, None
     fullest = max(known, key=lambda hour: hour.load_factor)
-    if fullest.load_factor <= policy.clear_at:
+    if fullest.load_factor <= policy.clear_hour_at:
         return _end(hotspot, "resolved", f"the forecast eased to {fullest.load_factor:.0%}", now)
     eased = replace(
         hotspot,
@@ -125,7 +125,7 @@ def _first_sight(
         source="forecast",
         state="firing",
         severity=policy.severity(load_factor),
-        threshold=policy.raise_at,
+        threshold=round(policy.raise_hour_at, 4),
         load_factor=load_factor,
         peak_load_factor=load_factor,
         crowded_passenger_minutes=sum(hour.crowded_minutes(policy.raise_at) for hour in window.hours),

@@ -9,6 +9,7 @@ from datetime import datetime
 import psycopg
 
 from forecasting.hotspots import ahead, live
+from forecasting.hotspots.areas import forecast_areas, observe_areas
 from forecasting.hotspots.forecasts import ForecastHour, read_forecasts
 from forecasting.hotspots.model import Change, Entity, Hotspot, Observation
 from forecasting.hotspots.observations import observe, read_live
@@ -63,8 +64,10 @@ def detect(
     with connection.transaction():
         lock_tenant(connection, tenant_id)
         known = read_warm(connection, tenant_id, now, policy)
-        seen = observe(read_live(connection, tenant_id, now, policy), now, policy)
+        readings = read_live(connection, tenant_id, now, policy)
+        seen = {**observe(readings, now, policy), **observe_areas(readings, now, policy)}
         hours = read_forecasts(connection, tenant_id, now, policy)
+        hours |= forecast_areas(hours)
         before = {hotspot.hotspot_id: hotspot for hotspot in known}
         outcomes = _live(tenant_id, known, seen, now, policy) + _ahead(tenant_id, known, hours, now, policy)
         changed = [(hotspot, change) for hotspot, change in outcomes if before.get(hotspot.hotspot_id) != hotspot]

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 
-from forecasting.hotspots.model import Entity, crowded_minutes
+from forecasting.hotspots.model import Entity, Position, crowded_minutes
 from forecasting.hotspots.policy import HotspotPolicy
 from forecasting.store import Prediction, latest_predictions
 
@@ -30,6 +30,7 @@ class ForecastHour:
         origin_at: when the forecast was made.
         method: how.
         model_version: by which model.
+        position: where the site is; None for a route, or where nobody knows.
     """
 
     hour: datetime
@@ -41,6 +42,7 @@ class ForecastHour:
     origin_at: datetime
     method: str
     model_version: str
+    position: Position | None = None
 
     @property
     def load_factor(self) -> float:
@@ -101,7 +103,7 @@ def read_forecasts(
         oldest_origin=now - policy.oldest_forecast,
         series_id=entity.series_id if entity else None,
     )
-    fleet = _read_fleet(connection, tenant_id) if predictions else {}
+    fleet = _read_fleet(connection, tenant_id, entity) if predictions else {}
     hours: dict[Entity, list[ForecastHour]] = defaultdict(list)
     for prediction in predictions:
         known = fleet.get(prediction.series_id)
@@ -117,41 +119,51 @@ class _Places:
     entity: Entity
     capacity: float
     vehicles: float = 1.0
+    position: Position | None = None
 
 
-def _read_fleet(connection: psycopg.Connection, tenant_id: str) -> dict[str, _Places]:
-    """Places by series id. A route's vehicles are those that served it last, in service or not."""
+def _read_fleet(connection: psycopg.Connection, tenant_id: str, entity: Entity | None) -> dict[str, _Places]:
+    """Places by series id, of one entity or of all. A route's vehicles are those that served it last."""
     rows = connection.execute(
         """
         WITH last_seen AS (
             SELECT coalesce(live.route_id, sites.route_id) AS route_id, live.direction_id, live.site_id,
-                   nullif(coalesce(sites.capacity, live.capacity), 0) AS capacity
+                   nullif(coalesce(sites.capacity, live.capacity), 0) AS capacity,
+                   coalesce(live.lat, sites.lat) AS lat, coalesce(live.lon, sites.lon) AS lon
             FROM live.occupancy AS live
             LEFT JOIN registry.sites ON sites.tenant_id = live.tenant_id AND sites.site_id = live.site_id
             WHERE live.tenant_id = %(tenant)s AND coalesce(sites.is_active, true)
+              AND (%(kind)s::text IS NULL
+                   OR %(kind)s = 'site' AND live.site_id = %(id)s
+                   OR %(kind)s = 'route' AND coalesce(live.route_id, sites.route_id) = %(id)s)
         )
-        SELECT 'route', route_id, direction_id, avg(capacity)::float8, count(*)::float8
+        SELECT 'route', route_id, direction_id, avg(capacity)::float8, count(*)::float8, NULL, NULL
         FROM last_seen WHERE route_id IS NOT NULL AND capacity IS NOT NULL AND direction_id IS NOT NULL
         GROUP BY route_id, direction_id
         UNION ALL
-        SELECT 'site', site_id, NULL, capacity, 1 FROM last_seen WHERE route_id IS NULL AND capacity IS NOT NULL
+        SELECT 'site', site_id, NULL, capacity, 1, lat, lon
+        FROM last_seen WHERE route_id IS NULL AND capacity IS NOT NULL
         UNION ALL
-        SELECT 'area', live.stream_id::text, NULL,
-               nullif(coalesce(sites.capacity, live.estimated_max_people), 0), 1
+        SELECT 'site', live.stream_id::text, NULL,
+               nullif(coalesce(sites.capacity, live.estimated_max_people), 0), 1,
+               coalesce(live.latitude, sites.lat), coalesce(live.longitude, sites.lon)
         FROM live.traffic AS live
         LEFT JOIN registry.sites ON sites.tenant_id = live.tenant_id AND sites.site_id = live.stream_id::text
         WHERE live.tenant_id = %(tenant)s AND coalesce(sites.is_active, true)
           AND coalesce(sites.capacity, live.estimated_max_people) > 0
+          AND (%(kind)s::text IS NULL OR %(kind)s = 'site' AND live.stream_id::text = %(id)s)
         UNION ALL
-        SELECT CASE kind WHEN 'area' THEN 'area' ELSE 'site' END, site_id, NULL, capacity, 1
+        SELECT 'site', site_id, NULL, capacity, 1, lat, lon
         FROM registry.sites AS sites
         WHERE tenant_id = %(tenant)s AND is_active AND route_id IS NULL AND capacity IS NOT NULL
           AND NOT EXISTS (SELECT FROM last_seen WHERE last_seen.site_id = sites.site_id)
+          AND (%(kind)s::text IS NULL OR %(kind)s = 'site' AND site_id = %(id)s)
         """,
-        {"tenant": tenant_id},
+        {"tenant": tenant_id, "kind": entity and entity.kind, "id": entity and entity.entity_id},
     )
     places = [
-        _Places(Entity(kind, key, direction), capacity, vehicles) for kind, key, direction, capacity, vehicles in rows
+        _Places(Entity(kind, key, direction), capacity, vehicles, None if lat is None or lon is None else (lat, lon))
+        for kind, key, direction, capacity, vehicles, lat, lon in rows
     ]
     return {place.entity.series_id: place for place in places}
 
@@ -169,4 +181,5 @@ def _forecast_hour(prediction: Prediction, places: _Places, policy: HotspotPolic
         origin_at=prediction.origin_at,
         method=prediction.method,
         model_version=prediction.model_version,
+        position=places.position,
     )

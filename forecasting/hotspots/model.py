@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+Position = tuple[float, float]  # latitude and longitude in degrees
 OPEN_STATES = ("pending", "firing", "acknowledged")
 _NAMESPACE = uuid.UUID("6b5f3c1e-4a38-4c47-9d2b-6f3f5e0a7c11")
 
 
 @dataclass(frozen=True, order=True)
 class Entity:
-    """What can be crowded: a site, an area, or a route in one direction."""
+    """What can be crowded: a site (venue, stop, watched road), an area (H3 cell), or a route in one direction."""
 
     kind: str
     entity_id: str

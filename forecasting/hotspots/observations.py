@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 import psycopg
 from psycopg.rows import class_row
 
-from forecasting.hotspots.model import Entity, Observation
+from forecasting.hotspots.model import Entity, Observation, Position
 from forecasting.hotspots.policy import HotspotPolicy
 
-BUS_HOLD_S, VENUE_HOLD_S, AREA_HOLD_S = 300, 1800, 600  # as `marts.dim_site` has them for sites nobody registered
+BUS_HOLD_S, VENUE_HOLD_S, ROAD_HOLD_S = 300, 1800, 600  # as `marts.dim_site` has them for sites nobody registered
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,6 @@ class Reading:
     Attributes:
         site_id: the site, or the traffic stream.
         name: what people call it.
-        kind: site or area.
         occupancy: people or vehicles; sensors that went below zero are taken as empty.
         capacity: places.
         seen_at: when it was counted; a device whose clock runs ahead counts from when it was heard.
@@ -33,11 +32,12 @@ class Reading:
         stop_sequence: stop of the route at which it was, or the nearest one, from 1; None where that is unknown.
         stop_name: that stop's name.
         stops: number of stops of the route.
+        lat: latitude in degrees: as reported, or else of the site, or of the stop.
+        lon: longitude in degrees.
     """
 
     site_id: str
     name: str
-    kind: str
     occupancy: int
     capacity: int
     seen_at: datetime
@@ -47,6 +47,8 @@ class Reading:
     stop_sequence: int | None = None
     stop_name: str | None = None
     stops: int | None = None
+    lat: float | None = None
+    lon: float | None = None
 
     def age(self, now: datetime) -> timedelta:
         """How long ago it was seen."""
@@ -66,7 +68,12 @@ class Reading:
         """What the reading counts for: a vehicle in service for its route and direction, all else for itself."""
         if self.route_id is not None:
             return Entity("route", self.route_id, self.direction_id)
-        return Entity(self.kind, self.site_id)
+        return Entity("site", self.site_id)
+
+    @property
+    def position(self) -> Position | None:
+        """Where it is; None where nobody knows."""
+        return None if self.lat is None or self.lon is None else (self.lat, self.lon)
 
 
 def read_live(
@@ -77,10 +84,11 @@ def read_live(
     Sites without a known capacity and inactive ones are left out.
     """
     query = """
-        SELECT live.site_id, coalesce(sites.name, live.site_id) AS name, 'site' AS kind,
+        SELECT live.site_id, coalesce(sites.name, live.site_id) AS name,
                greatest(live.occupancy, 0) AS occupancy, capacity.places AS capacity, seen.at AS seen_at,
                seen.hold_s, served.route_id, live.direction_id,
-               stop.stop_sequence, stop.stop_name, stop.stops
+               stop.stop_sequence, stop.stop_name, stop.stops,
+               coalesce(live.lat, sites.lat, stop.lat) AS lat, coalesce(live.lon, sites.lon, stop.lon) AS lon
         FROM live.occupancy AS live
         LEFT JOIN registry.sites ON sites.tenant_id = live.tenant_id AND sites.site_id = live.site_id
         CROSS JOIN LATERAL (SELECT coalesce(live.route_id, sites.route_id) AS route_id) AS served
@@ -90,7 +98,7 @@ def read_live(
                    coalesce(sites.hold_s, CASE WHEN served.route_id IS NULL THEN %(venue)s ELSE %(bus)s END) AS hold_s
         ) AS seen
         LEFT JOIN LATERAL (
-            SELECT row_number() OVER (ORDER BY stops.stop_sequence) AS stop_sequence, stop_name,
+            SELECT row_number() OVER (ORDER BY stops.stop_sequence) AS stop_sequence, stop_name, lat, lon,
                    count(*) OVER () AS stops
             FROM registry.route_stops AS stops
             WHERE stops.tenant_id = live.tenant_id AND stops.route_id = served.route_id
@@ -108,23 +116,24 @@ def read_live(
                OR %(kind)s = 'route' AND served.route_id = %(id)s
                   AND live.direction_id IS NOT DISTINCT FROM %(direction)s::int)
         UNION ALL
-        SELECT live.stream_id::text, coalesce(sites.name, live.location, live.stream_id::text), 'area',
-               greatest(live.total_in_area, 0), capacity.places, seen.at, seen.hold_s, NULL, NULL, NULL, NULL, NULL
+        SELECT live.stream_id::text, coalesce(sites.name, live.location, live.stream_id::text),
+               greatest(live.total_in_area, 0), capacity.places, seen.at, seen.hold_s, NULL, NULL, NULL, NULL, NULL,
+               coalesce(live.latitude, sites.lat), coalesce(live.longitude, sites.lon)
         FROM live.traffic AS live
         LEFT JOIN registry.sites ON sites.tenant_id = live.tenant_id AND sites.site_id = live.stream_id::text
         CROSS JOIN LATERAL (SELECT nullif(coalesce(sites.capacity, live.estimated_max_people), 0) AS places) AS capacity
         CROSS JOIN LATERAL (
-            SELECT least(live.event_at, live.received_at) AS at, coalesce(sites.hold_s, %(area)s) AS hold_s
+            SELECT least(live.event_at, live.received_at) AS at, coalesce(sites.hold_s, %(road)s) AS hold_s
         ) AS seen
         WHERE live.tenant_id = %(tenant)s AND live.total_in_area IS NOT NULL AND capacity.places IS NOT NULL
           AND coalesce(sites.is_active, true)
           AND seen.at >= %(now)s - make_interval(secs => seen.hold_s) - %(silence)s
-          AND (%(kind)s::text IS NULL OR %(kind)s = 'area' AND live.stream_id::text = %(id)s)
+          AND (%(kind)s::text IS NULL OR %(kind)s = 'site' AND live.stream_id::text = %(id)s)
         ORDER BY site_id
     """
     parameters = {
         **{"tenant": tenant_id, "now": now, "silence": policy.expire_after},
-        **{"bus": BUS_HOLD_S, "venue": VENUE_HOLD_S, "area": AREA_HOLD_S},
+        **{"bus": BUS_HOLD_S, "venue": VENUE_HOLD_S, "road": ROAD_HOLD_S},
         **{"kind": entity and entity.kind, "id": entity and entity.entity_id},
         "direction": entity and entity.direction_id,
     }
@@ -149,7 +158,7 @@ def _of_site(entity: Entity, reading: Reading, now: datetime, policy: HotspotPol
     return Observation(
         entity,
         round(reading.load_factor, 4),
-        excess_passengers=_excess(reading, policy),
+        excess_passengers=excess(reading, policy),
         evidence={
             "name": reading.name,
             "occupancy": reading.occupancy,
@@ -164,20 +173,20 @@ def _of_route(entity: Entity, vehicles: list[Reading], now: datetime, policy: Ho
     if not known:
         return Observation(entity, None)
     stretches = _by_stretch(known, policy)
-    busiest = max(stretches, key=lambda number: _load_factor(stretches[number]))
+    busiest = max(stretches, key=lambda number: load_factor(stretches[number]))
     crowd = stretches[busiest]
     with_silent = _by_stretch(vehicles, policy).values()
     return Observation(
         entity,
-        round(_load_factor(crowd), 4),
-        clearing_load_factor=round(max(_load_factor(part) for part in with_silent), 4),
-        excess_passengers=sum(_excess(vehicle, policy) for vehicle in known),
+        round(load_factor(crowd), 4),
+        clearing_load_factor=round(max(load_factor(part) for part in with_silent), 4),
+        excess_passengers=sum(excess(vehicle, policy) for vehicle in known),
         evidence={
             "vehicles": len(known),
             "silent_vehicles": len(vehicles) - len(known),
             "occupancy": sum(vehicle.occupancy for vehicle in known),
             "capacity": sum(vehicle.capacity for vehicle in known),
-            "mean_load_factor": round(_load_factor(known), 4),
+            "mean_load_factor": round(load_factor(known), 4),
             "busiest_stretch": _stretch_evidence(crowd),
         },
     )
@@ -200,11 +209,13 @@ def stretch_of(vehicle: Reading, stretches: int) -> int | None:
     return (vehicle.stop_sequence - 1) * stretches // vehicle.stops
 
 
-def _load_factor(vehicles: list[Reading]) -> float:
+def load_factor(vehicles: list[Reading]) -> float:
+    """Load over capacity of some readings together."""
     return sum(vehicle.occupancy for vehicle in vehicles) / sum(vehicle.capacity for vehicle in vehicles)
 
 
-def _excess(reading: Reading, policy: HotspotPolicy) -> float:
+def excess(reading: Reading, policy: HotspotPolicy) -> float:
+    """People above the threshold."""
     return max(0.0, reading.occupancy - policy.raise_at * reading.capacity)
 
 

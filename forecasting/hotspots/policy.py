@@ -23,8 +23,10 @@ class HotspotPolicy:
         load_profile_density: mean load of a route over the load of its busiest stretch. Forecasts of routes are means
             over the whole route, people are crowded on the busiest stretch. Ceder ("Bus frequency determination using
             passenger count data", 1984) calls this ratio the density of the load profile; 0.5–0.7 are common. In the
-            simulated city the peak hours' ratio of the mean to the fullest third is 0.62–0.82; 0.65 finds three of
-            four of the crowded hours, 0.70 only 58 %, and without it none is ever found.
+            simulated city the peak hours' ratio of the mean to the fullest third is 0.62–0.82; docs/hotspots.md says
+            what 0.65 finds.
+        peak_hour_factor: mean load of an hour over the load of its fullest minutes. Forecasts are means over the hour,
+            a hotspot needs ten minutes only. 0.92 is the usual value of the Highway Capacity Manual (15 minutes).
         stretches: parts into which a route is cut to find the busiest one.
     """
 
@@ -38,13 +40,25 @@ class HotspotPolicy:
     forecast_horizon: timedelta = timedelta(hours=24)
     oldest_forecast: timedelta = timedelta(hours=26)
     load_profile_density: float = 0.65
+    peak_hour_factor: float = 0.92
     stretches: int = 3
 
     def __post_init__(self) -> None:
         if not 0 < self.clear_at < self.raise_at:
             raise ValueError(f"clear_at ({self.clear_at}) must lie between 0 and raise_at ({self.raise_at})")
-        if not 0 < self.load_profile_density <= 1:
-            raise ValueError(f"load_profile_density is {self.load_profile_density}; give a share above 0 up to 1")
+        for name in ("load_profile_density", "peak_hour_factor"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give a share above 0 up to 1")
+
+    @property
+    def raise_hour_at(self) -> float:
+        """Mean load factor of an hour from which on it will be crowded for minutes."""
+        return self.raise_at * self.peak_hour_factor
+
+    @property
+    def clear_hour_at(self) -> float:
+        """Mean load factor of an hour down from which it will not even be close to crowded."""
+        return self.clear_at * self.peak_hour_factor
 
     def severity(self, load_factor: float) -> str:
         """How bad a load factor is: `critical` from 110 % on, `high` from 100 %, else `warning`."""

@@ -38,10 +38,10 @@ class Action:
 
 
 def _chance(reliability: float) -> Callable[[Situation, Occasion], float]:
-    """Chance that the fullest hour is crowded, times how reliably the action works (a judgement)."""
+    """Chance that the fullest hour is crowded for minutes, times how reliably the action works (a judgement)."""
 
     def confidence(situation: Situation, occasion: Occasion) -> float:
-        return reliability * effects.probability_above(occasion.peak, situation.policy.raise_at)
+        return reliability * effects.probability_above(occasion.peak, situation.policy.raise_hour_at)
 
     return confidence
 
@@ -51,7 +51,9 @@ def _fixed(value: float) -> Callable[[Situation, Occasion], float]:
 
 
 def _added_vehicle(situation: Situation, occasion: Occasion) -> Effect:
-    return effects.added_vehicle(occasion.hours, situation.policy.raise_at, situation.policy.stretches)
+    return effects.added_vehicle(
+        occasion.hours, situation.policy.raise_at, situation.policy.stretches, situation.now + must.MAKE_READY
+    )
 
 
 def _turned_vehicle(situation: Situation, occasion: Occasion) -> Effect:
@@ -116,7 +118,7 @@ def _say_short_turn(situation: Situation, occasion: Occasion) -> str:
 
 def _say_hold(situation: Situation, occasion: Occasion) -> str:
     pair = pair_of(occasion)
-    minutes = min(must.LONGEST_HOLD_MINUTES, max(0.5, situation.headway_minutes / 2 - pair.gap_minutes))
+    minutes = must.hold_minutes(situation, pair)
     return (
         f"Hold {pair.follower.site_id} on {situation.name} at {pair.follower.stop_name} for {minutes:.1f} min: it runs "
         f"{pair.gap_minutes:.1f} min behind {pair.leader.site_id} with {pair.follower.load_factor:.0%} against "
@@ -161,6 +163,7 @@ ROUTE, SITE, PLACE = frozenset({"route"}), frozenset({"site"}), frozenset({"site
 
 _TWO_HOURS = Precondition("crowded_two_hours_in_a_row", must.crowded_hours_in_a_row)
 _SPARE = Precondition("spare_vehicle_free", must.spare_vehicle)
+_DOORS = Precondition("has_doors", must.has_doors)
 _NONE_SENT = Precondition("none_sent_yet", must.none_sent_yet)
 
 ACTIONS: tuple[Action, ...] = (
@@ -189,9 +192,10 @@ ACTIONS: tuple[Action, ...] = (
         (
             Precondition("one_stretch_crowded", must.stretch_is_crowded),
             Precondition("far_end_light", must.far_end_is_light),
+            Precondition("few_must_get_off", must.few_must_get_off),
         ),
         _turned_vehicle,
-        _fixed(0.5),
+        _fixed(0.3),
         _say_short_turn,
     ),
     Action(
@@ -240,7 +244,7 @@ ACTIONS: tuple[Action, ...] = (
         "staffing",
         SITE,
         occasions.windows_ahead,
-        (Precondition("time_to_staff", must.time_to_staff),),
+        (_DOORS, Precondition("time_to_staff", must.time_to_staff)),
         _unchanged,
         _chance(0.9),
         _say_staffing,
@@ -249,7 +253,7 @@ ACTIONS: tuple[Action, ...] = (
         "cap_at_door",
         SITE,
         occasions.windows_and_now,
-        (Precondition("beyond_capacity", must.beyond_capacity),),
+        (_DOORS, Precondition("beyond_capacity", must.beyond_capacity)),
         _capped,
         _chance(0.9),
         _say_cap,

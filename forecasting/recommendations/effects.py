@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from forecasting.hotspots.forecasts import ForecastHour
 from forecasting.hotspots.model import crowded_minutes
@@ -47,11 +48,21 @@ def shared_with(load: float, capacity: float, vehicles: float, added: float, thr
     return before - after
 
 
-def added_vehicle(hours: Iterable[ForecastHour], threshold: float, stretches: int) -> Effect:
-    """One more vehicle in circulation: it is on the busiest stretch in this direction for its part of the cycle."""
+def added_vehicle(hours: Iterable[ForecastHour], threshold: float, stretches: int, ready_at: datetime) -> Effect:
+    """One more vehicle in circulation: it is on the busiest stretch in this direction for its part of the cycle.
+
+    Args:
+        hours: for which it is sent; what of them has passed before it is ready is not helped.
+        threshold: share of the capacity from which on it is crowded.
+        stretches: parts of the route.
+        ready_at: when it can start.
+    """
     part = 1 / (2 * stretches)
     low, middle, high = (
-        sum(shared_with(load, hour.capacity, hour.vehicles, part, threshold, 60) for hour, load in loads)
+        sum(
+            shared_with(load, hour.capacity, hour.vehicles, part, threshold, _minutes_left(hour, ready_at))
+            for hour, load in loads
+        )
         for loads in _quantiles(hours)
     )
     return Effect(
@@ -60,6 +71,10 @@ def added_vehicle(hours: Iterable[ForecastHour], threshold: float, stretches: in
         high,
         f"it spends 1/{2 * stretches} of its cycle on the busiest stretch; band: 80 % of the forecast",
     )
+
+
+def _minutes_left(hour: ForecastHour, since: datetime) -> float:
+    return min(60.0, max(0.0, 60.0 - (since - hour.hour).total_seconds() / 60))
 
 
 def _quantiles(hours: Iterable[ForecastHour]) -> tuple[list[tuple[ForecastHour, float]], ...]:
@@ -72,11 +87,14 @@ def _quantiles(hours: Iterable[ForecastHour]) -> tuple[list[tuple[ForecastHour, 
 
 
 def turned_vehicle(loads: list[float], capacities: list[float], threshold: float, minutes: float) -> Effect:
-    """One vehicle from the light end taken to the crowded stretch for some minutes, all of them or half of them."""
+    """One vehicle from the light end taken to the crowded stretch for some minutes, all of them at best.
+
+    In the simulated city next to nothing is left of it on average: who has to get off crowds the next vehicle.
+    """
     number = len(loads)
     full = shared_with(sum(loads) / number, sum(capacities) / number, number, 1, threshold, minutes)
     return Effect(
-        0.75 * full, 0.5 * full, full, f"the turned vehicle helps for half to all of the next {minutes:g} min"
+        0.1 * full, 0.0, full, f"it helps for at most {minutes:g} min, and who has to get off crowds the next vehicle"
     )
 
 

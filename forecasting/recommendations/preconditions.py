@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from forecasting.recommendations import occasions
 from forecasting.recommendations.situation import Occasion, Pair, Situation
@@ -14,9 +15,11 @@ ACCEPTED_WAIT_MINUTES = 10.0
 POINTS_EMPTIER = 0.30
 LIGHT = 0.50
 FAR_END_LIGHT = 0.40
+ALMOST_EMPTY = 0.10
 WEEKS_OF_FOUR = 3
 LARGER = 1.10  # a vehicle is larger if it has a tenth more places
 TURN_MINUTES = 30.0
+MAKE_READY = timedelta(minutes=10)  # from the word to the first stop of a vehicle that stands by
 
 Fact = tuple[bool, str]
 
@@ -54,7 +57,7 @@ def stretch_of(occasion: Occasion) -> int:
 def crowded_hours_in_a_row(situation: Situation, occasion: Occasion) -> Fact:
     """The crowd lasts long enough for one more vehicle to reach it."""
     number = len(occasion.hours)
-    return number >= 2, f"{number} h in a row at or above {situation.policy.raise_at:.0%} (2 needed)"
+    return number >= 2, f"{number} h in a row at or above {situation.policy.raise_hour_at:.0%} (2 needed)"
 
 
 def spare_vehicle(situation: Situation, occasion: Occasion) -> Fact:
@@ -83,6 +86,11 @@ def light_follower(situation: Situation, occasion: Occasion) -> Fact:
     """The one behind has room."""
     load = pair_of(occasion).follower.load_factor
     return load <= LIGHT, f"follower at {load:.0%} (light up to {LIGHT:.0%})"
+
+
+def hold_minutes(situation: Situation, pair: Pair) -> float:
+    """How long the follower waits: until half a headway lies between the two, within what people bear."""
+    return min(LONGEST_HOLD_MINUTES, max(0.5, situation.headway_minutes / 2 - pair.gap_minutes))
 
 
 def next_is_emptier(situation: Situation, occasion: Occasion) -> Fact:
@@ -119,6 +127,13 @@ def far_end_is_light(situation: Situation, occasion: Occasion) -> Fact:
     )
 
 
+def few_must_get_off(situation: Situation, occasion: Occasion) -> Fact:
+    """A vehicle at the far end is almost empty: who has to get off waits, and crowds the next one."""
+    last = situation.stretches.get(situation.policy.stretches - 1, [])
+    lightest = min((vehicle.load_factor for vehicle in last), default=1.0)
+    return lightest <= ALMOST_EMPTY, f"lightest vehicle there at {lightest:.0%} (almost empty up to {ALMOST_EMPTY:.0%})"
+
+
 def recurs_weekly(situation: Situation, occasion: Occasion) -> Fact:
     """It is a pattern, not an accident."""
     number = len(situation.recurring)
@@ -135,6 +150,12 @@ def quieter_hours_today(situation: Situation, occasion: Occasion) -> Fact:
     """There is a better time to name."""
     quiet = occasions.quieter_hours(situation, occasion)
     return bool(quiet), f"{len(quiet)} hours left today at least {POINTS_EMPTIER * 100:.0f} points emptier"
+
+
+def has_doors(situation: Situation, occasion: Occasion) -> Fact:
+    """Somebody can stand at an entrance: a road has none."""
+    kind = situation.site.kind if situation.site else "venue"
+    return kind != "area", "a road has no doors" if kind == "area" else f"the {kind} has doors"
 
 
 def time_to_staff(situation: Situation, occasion: Occasion) -> Fact:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from forecasting.recommendations import occasions
+from forecasting.recommendations import occasions, preconditions
 from forecasting.recommendations.actions import ACTIONS, Action
 from forecasting.recommendations.situation import Occasion, Situation
 
@@ -98,6 +98,7 @@ def _evidence(situation: Situation, occasion: Occasion) -> dict[str, Any]:
         evidence |= {
             "gap_minutes": round(pair.gap_minutes, 1),
             "headway_minutes": round(situation.headway_minutes, 1),
+            "hold_minutes": round(preconditions.hold_minutes(situation, pair), 1),
             "vehicles": [
                 {
                     "site_id": vehicle.site_id,

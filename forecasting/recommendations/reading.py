@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 
 import psycopg
 
+from forecasting.hotspots.areas import forecast_areas
 from forecasting.hotspots.forecasts import ForecastHour, read_forecasts
 from forecasting.hotspots.model import Entity, Hotspot
 from forecasting.hotspots.observations import Reading, read_live
 from forecasting.hotspots.policy import HotspotPolicy
 from forecasting.hotspots.records import read_open
 from forecasting.recommendations.preconditions import WEEKS_OF_FOUR
-from forecasting.recommendations.situation import RecurringHour, Route, Situation
+from forecasting.recommendations.situation import RecurringHour, Route, Site, Situation
 
 BURNING = ("firing", "acknowledged")
 
@@ -39,6 +40,7 @@ def read_situations(
             readings[reading.entity].append(reading)
     recurring = _read_recurring(connection, tenant_id, now, policy, entity)
     hours = read_forecasts(connection, tenant_id, now, policy, entity)
+    hours |= forecast_areas(hours)
     wanted = [entity] if entity else sorted({*hotspots, *recurring, *_with_crowded_vehicle(readings, policy)}, key=repr)
     routes = _read_routes(connection, tenant_id, now, [one for one in wanted if one.kind == "route"])
     sites = _read_sites(connection, tenant_id, [one.entity_id for one in wanted if one.kind != "route"])
@@ -64,7 +66,7 @@ def _situation(
     readings: dict[Entity, list[Reading]],
     hours: dict[Entity, list[ForecastHour]],
     routes: dict[Entity, Route],
-    sites: dict[str, tuple[str, str]],
+    sites: dict[str, Site],
     recurring: dict[Entity, list[RecurringHour]],
     largest: int | None,
 ) -> Situation:
@@ -72,7 +74,8 @@ def _situation(
     if entity.kind == "route":
         name, zone = (route.name, route.time_zone) if route else (f"route {entity.entity_id}", "UTC")
     else:
-        name, zone = sites.get(entity.entity_id, (entity.entity_id, "UTC"))
+        site = sites.get(entity.entity_id) or Site(_area_name(entity, hotspots))
+        name, zone = site.name, site.time_zone
     return Situation(
         entity=entity,
         name=name,
@@ -83,6 +86,7 @@ def _situation(
         readings=tuple(readings.get(entity, ())),
         hours=tuple(hours.get(entity, ())),
         route=route,
+        site=sites.get(entity.entity_id),
         recurring=tuple(recurring.get(entity, ())),
         largest_capacity=largest,
     )
@@ -125,20 +129,26 @@ def _read_routes(
     }
 
 
-def _read_sites(connection: psycopg.Connection, tenant_id: str, ids: list[str]) -> dict[str, tuple[str, str]]:
-    """Name and time zone by site; an area that nobody registered has the name that it reports."""
+def _area_name(entity: Entity, hotspots: dict[Entity, list[Hotspot]]) -> str:
+    named = (hotspot.evidence.get("name") for hotspot in hotspots.get(entity, ()))
+    return next(filter(None, named), entity.entity_id)
+
+
+def _read_sites(connection: psycopg.Connection, tenant_id: str, ids: list[str]) -> dict[str, Site]:
+    """Sites by id; a watched road that nobody registered has the name that it reports."""
     if not ids:
         return {}
     rows = connection.execute(
         """
-        SELECT stream_id::text, coalesce(location, stream_id::text), 'UTC' FROM live.traffic
+        SELECT stream_id::text, coalesce(location, stream_id::text), 'UTC', 'area' FROM live.traffic
         WHERE tenant_id = %(tenant)s AND stream_id::text = ANY(%(ids)s)
         UNION ALL
-        SELECT site_id, name, time_zone FROM registry.sites WHERE tenant_id = %(tenant)s AND site_id = ANY(%(ids)s)
+        SELECT site_id, name, time_zone, kind FROM registry.sites
+        WHERE tenant_id = %(tenant)s AND site_id = ANY(%(ids)s)
         """,
         {"tenant": tenant_id, "ids": ids},
     )
-    return {site_id: (name, zone) for site_id, name, zone in rows}
+    return {site_id: Site(name, zone, kind) for site_id, name, zone, kind in rows}
 
 
 def _read_largest_capacity(connection: psycopg.Connection, tenant_id: str) -> int | None:

@@ -86,24 +86,21 @@ def _with_identity(proposal: Recommendation, recorded: Recommendation | None) ->
 def _entity_of(connection: psycopg.Connection, tenant_id: str, site_id: str) -> Entity:
     row = connection.execute(
         """
-        SELECT 'site', coalesce(live.route_id, sites.route_id), live.direction_id
+        SELECT coalesce(live.route_id, sites.route_id), live.direction_id
         FROM (SELECT %(tenant)s::text AS tenant_id, %(site)s::text AS site_id) AS asked
         LEFT JOIN live.occupancy AS live USING (tenant_id, site_id)
         LEFT JOIN registry.sites USING (tenant_id, site_id)
-        WHERE live.site_id IS NOT NULL OR (sites.site_id IS NOT NULL AND sites.kind <> 'area')
+        WHERE live.site_id IS NOT NULL OR sites.site_id IS NOT NULL
         UNION ALL
-        SELECT 'area', NULL, NULL FROM live.traffic WHERE tenant_id = %(tenant)s AND stream_id::text = %(site)s
-        UNION ALL
-        SELECT 'area', NULL, NULL FROM registry.sites
-        WHERE tenant_id = %(tenant)s AND site_id = %(site)s AND kind = 'area'
+        SELECT NULL, NULL FROM live.traffic WHERE tenant_id = %(tenant)s AND stream_id::text = %(site)s
         LIMIT 1
         """,
         {"tenant": tenant_id, "site": site_id},
     ).fetchone()
     if row is None:
         raise UnknownRecord(f"there is no site {site_id!r}: GET /api/occupancy/now lists them")
-    kind, route_id, direction = row
-    return Entity("route", route_id, direction) if route_id is not None else Entity(kind, site_id)
+    route_id, direction = row
+    return Entity("route", route_id, direction) if route_id is not None else Entity("site", site_id)
 
 
 def decide(

@@ -58,6 +58,15 @@ def _kilometres(here: tuple[float, float], there: tuple[float, float]) -> float:
 
 
 @dataclass(frozen=True)
+class Site:
+    """What the registry says of a site; `kind` is its kind there: venue, stop, or area for a watched road."""
+
+    name: str
+    time_zone: str = "UTC"
+    kind: str = "venue"
+
+
+@dataclass(frozen=True)
 class Pair:
     """Two vehicles that follow each other on a route."""
 
@@ -105,6 +114,7 @@ class Situation:
         readings: its last readings that still hold.
         hours: its forecast, the present hour first.
         route: the route, for a route.
+        site: the site, for a site that is known.
         recurring: its hours of the week that are crowded again and again.
         largest_capacity: places of the tenant's largest vehicle.
     """
@@ -118,13 +128,14 @@ class Situation:
     readings: tuple[Reading, ...] = ()
     hours: tuple[ForecastHour, ...] = ()
     route: Route | None = None
+    site: Site | None = None
     recurring: tuple[RecurringHour, ...] = ()
     largest_capacity: int | None = None
 
     @cached_property
     def windows(self) -> list[Window]:
         """The crowded windows ahead, the present one included."""
-        return crowded_windows(self.hours, self.policy.raise_at)
+        return crowded_windows(self.hours, self.policy.raise_hour_at)
 
     @cached_property
     def is_crowded_now(self) -> bool:

@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, model_validator
 
 from ingest.registry.entries import EventKind, Name, RegistryError
-from ingest.registry.sites import ensure_tenant
+from ingest.registry.tenants import put_tenant
 
 EVERY_SITE = "*"
 LONGEST = timedelta(days=366)
@@ -81,7 +81,7 @@ def add_event(connection: psycopg.Connection, tenant_id: str, event: NewCalendar
         RegistryError: unknown_site, the tenant has no such site or series.
     """
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
-        ensure_tenant(connection, tenant_id)
+        put_tenant(connection, tenant_id)
         _require_site(connection, tenant_id, event.site_id)
         row = cursor.execute(
             """

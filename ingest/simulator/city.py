@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from ingest.simulator.config import CityConfig
 from ingest.simulator.demand import RouteDemand, day_demand, route_demand
 from ingest.simulator.devices import Devices, draw_devices, secret_of
 from ingest.simulator.fleet import Bus, Service, allocate, duty_roster, feeder_count
+from ingest.simulator.interventions import Intervention, RoutePlan
 from ingest.simulator.messages import Places, bus_messages, event_frame, traffic_frame, venue_messages
 from ingest.simulator.network import corridors, feeders
 from ingest.simulator.noise import Purpose, stream
@@ -187,7 +188,7 @@ class City:
         """Live through one service day. It depends on nothing but the configuration and the date."""
         config, seed = self.config, self.config.seed
         conditions = conditions_of(service_date, seed, len(self.services))
-        visits = self._run_buses(conditions)
+        visits = self.run_buses(conditions)
         venue_day = run_venues(self.venues, conditions, seed)
         area_day = watch_areas(self.areas, conditions, seed)
         readings = read_doors(visits, self._capacity, self.device_traits, config.faults, seed, service_date)
@@ -210,7 +211,7 @@ class City:
             heartbeats=telemetry.heartbeats,
             malformed=self._malformed(events, service_date),
             truth=self._site_truth(visits, venue_day, area_day, service_date),
-            route_truth=route_truth(visits, self._capacity, [s.route for s in self.services], *where),
+            route_truth=route_truth(visits, [s.route for s in self.services], *where),
         )
 
     def upcoming(self, from_at: datetime) -> Iterator[tuple[datetime, str, dict[str, Any]]]:
@@ -223,13 +224,23 @@ class City:
     def _capacity(self) -> Floats:
         return self.places.capacity[: len(self.buses)].astype(np.float64)
 
-    def _run_buses(self, conditions: DayConditions) -> Visits:
+    def run_buses(
+        self,
+        conditions: DayConditions,
+        interventions: Sequence[Intervention] = (),
+        routes: Sequence[int] | None = None,
+    ) -> Visits:
+        """Run the buses of a day, of all routes or of some, with what is done about it."""
         seed = self.config.seed
         rosters = duty_roster(self.services, conditions.is_workday, seed, conditions.service_date)
+        on_duty = {bus for duty in rosters for bus in duty}
         rows: list[Visit] = []
-        for service, duty, demand in zip(self.services, rosters, self.demands, strict=True):
-            wanted = day_demand(demand, service.route, conditions, seed)
-            rows += run_route(service, duty, self.buses, wanted, conditions, seed)
+        for index in range(len(self.services)) if routes is None else routes:
+            service, duty = self.services[index], rosters[index]
+            wanted = day_demand(self.demands[index], service.route, conditions, seed)
+            spare = [bus for bus in service.fleet if bus not in on_duty][: service.spare_buses]
+            plan = RoutePlan.of(service.route.index, interventions)
+            rows += run_route(service, duty, self.buses, wanted, conditions, seed, plan, spare)
         return Visits.of(rows)
 
     def _malformed(self, events: pd.DataFrame, on: date) -> pd.DataFrame:

@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     TELEMETRY = 17
     MALFORMED = 18
     PULL_OUT = 19
+    EXTRA_TRIPS = 20
 
 
 def stream(seed: int, purpose: Purpose, on: date | None = None, index: int = 0) -> np.random.Generator:

@@ -8,7 +8,9 @@ stop and on the one before of the same bus, and scalar arithmetic is the fastest
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from ingest.simulator.fleet import (
     leg_times_s,
     next_peak_window,
 )
+from ingest.simulator.interventions import RoutePlan
 from ingest.simulator.noise import Purpose, stream
 
 DOORS_S = 9.0
@@ -39,7 +42,7 @@ RUNNING_SIGMA = 0.11
 HEADWAY_HELD = 0.92
 """Share of the planned headway that the terminal waits for before it lets the next bus go."""
 
-Visit = tuple[int, int, int, int, int, float, int, int, int, int]
+Visit = tuple[int, int, int, int, int, float, int, int, int, int, int]
 """The fields of `Visits`, in its order."""
 
 
@@ -58,6 +61,7 @@ class Visits:
         alightings: people who got off.
         load: on board after the visit.
         denied: people left behind for the first time.
+        capacity: places of the bus on this trip.
     """
 
     bus: Ints
@@ -70,6 +74,7 @@ class Visits:
     alightings: Ints
     load: Ints
     denied: Ints
+    capacity: Ints
 
     def __len__(self) -> int:
         return len(self.bus)
@@ -81,7 +86,7 @@ class Visits:
     @classmethod
     def of(cls, rows: list[Visit]) -> Visits:
         """Build the columns from the loop's rows, sorted by bus and time."""
-        table = np.array(rows, dtype=np.float64).reshape(-1, 10)
+        table = np.array(rows, dtype=np.float64).reshape(-1, 11)
         table = table[np.lexsort((table[:, 5], table[:, 0]))]
         whole = table.astype(np.int64)
         return cls(
@@ -95,7 +100,18 @@ class Visits:
             alightings=whole[:, 7],
             load=whole[:, 8],
             denied=whole[:, 9],
+            capacity=whole[:, 10],
         )
+
+
+class _Start(NamedTuple):
+    """A trip that waits to begin, in the order of `order_s`: at a terminal, or after a short turn at a later stop."""
+
+    order_s: float
+    bus: int
+    terminal: int
+    first_stop: int = 0
+    resumes_s: float = 0.0
 
 
 @dataclass
@@ -110,6 +126,7 @@ class _Lane:
     route: int
     direction: int
     rng: np.random.Generator
+    extra_rng: np.random.Generator
     running: list[float]
     legs_s: list[float]
     arrived: list[list[float]]
@@ -121,7 +138,14 @@ class _Lane:
 
 
 def run_route(
-    service: Service, duty: list[int], fleet: list[Bus], demand: DayDemand, conditions: DayConditions, seed: int
+    service: Service,
+    duty: list[int],
+    fleet: list[Bus],
+    demand: DayDemand,
+    conditions: DayConditions,
+    seed: int,
+    plan: RoutePlan | None = None,
+    spare: Sequence[int] = (),
 ) -> list[Visit]:
     """Run one route for one day and return its stop visits in the order in which trips began.
 
@@ -132,27 +156,43 @@ def run_route(
         demand: who comes to which stop when, whatever the buses do.
         conditions: running times and the kind of day.
         seed: the city's seed.
+        plan: what is done about the day beyond the timetable; used up here.
+        spare: indices of the buses that stand by for extra trips.
     """
+    plan = plan or RoutePlan()
     lanes = _lanes(service, demand, conditions, seed)
     rows: list[Visit] = []
     peak_only = set(duty[service.base_buses :]) if conditions.is_workday else set()
     rng = stream(seed, Purpose.PULL_OUT, conditions.service_date, service.route.index)
-    queue = _pull_outs(service, duty, peak_only, rng)
+    extra_until_s = {bus: one.until_s for bus, one in zip(spare, plan.extra, strict=False)}
+    queue = [_Start(*start) for start in _pull_outs(service, duty, peak_only, rng)]
+    queue += [_Start(one.from_s, bus, one.direction) for bus, one in zip(spare, plan.extra, strict=False)]
     heapq.heapify(queue)
     while queue:
-        ready_s, bus, terminal = heapq.heappop(queue)
+        start = heapq.heappop(queue)
+        ready_s, bus, terminal = start.order_s, start.bus, start.terminal
         lane = lanes[terminal]
-        held_s = lane.last_departed_s[0] + HEADWAY_HELD * _headway_s(service, conditions, ready_s)
-        leaves_s = max(ready_s, held_s)
-        if is_last_departure_past(leaves_s):
-            continue
-        if bus in peak_only and not in_peak_window(leaves_s):
-            opens_s = next_peak_window(leaves_s)
-            if opens_s is not None:
-                heapq.heappush(queue, (opens_s + (leaves_s % service.headway_peak_s), bus, terminal))
-            continue
-        ends_s = _run_trip(rows, lane, bus, fleet[bus].kind.capacity, leaves_s)
-        heapq.heappush(queue, (ends_s + TURN_BACK_S + TURN_BACK_SPREAD_S * lane.rng.random(), bus, 1 - terminal))
+        luck = lane.extra_rng if bus in extra_until_s or start.first_stop else lane.rng
+        if start.first_stop:
+            leaves_s = ready_s
+        else:
+            leaves_s = max(
+                ready_s, lane.last_departed_s[0] + HEADWAY_HELD * _headway_s(service, conditions, ready_s, plan)
+            )
+            if is_last_departure_past(leaves_s) or leaves_s >= extra_until_s.get(bus, leaves_s + 1):
+                continue
+            if bus in peak_only and not in_peak_window(leaves_s):
+                opens_s = next_peak_window(leaves_s)
+                if opens_s is not None:
+                    heapq.heappush(queue, _Start(opens_s + (leaves_s % service.headway_peak_s), bus, terminal))
+                continue
+        capacity = plan.capacity(terminal, leaves_s, fleet[bus].kind.capacity)
+        ends_s, turned = _run_trip(rows, lane, start, capacity, leaves_s, luck, plan)
+        if turned is not None:
+            heapq.heappush(queue, turned)
+        else:
+            back_s = ends_s + TURN_BACK_S + TURN_BACK_SPREAD_S * luck.random()
+            heapq.heappush(queue, _Start(back_s, bus, 1 - terminal))
     return rows
 
 
@@ -163,6 +203,7 @@ def _lanes(service: Service, demand: DayDemand, conditions: DayConditions, seed:
             route=route.index,
             direction=direction,
             rng=stream(seed, Purpose.RUNNING, conditions.service_date, 2 * route.index + direction),
+            extra_rng=stream(seed, Purpose.EXTRA_TRIPS, conditions.service_date, 2 * route.index + direction),
             running=conditions.running.tolist(),
             legs_s=way,
             arrived=demand.arrived[direction].tolist(),
@@ -193,40 +234,68 @@ def _pull_outs(
     return [(start_s + 60.0 * rng.random(), bus, terminal) for start_s, bus, terminal in starts]
 
 
-def _headway_s(service: Service, conditions: DayConditions, second: float) -> float:
+def _headway_s(service: Service, conditions: DayConditions, second: float, plan: RoutePlan) -> float:
+    """The planned headway, shared by the buses of the timetable and the extra ones."""
     if not conditions.is_workday:
-        return service.headway_weekend_s
-    return service.headway_peak_s if in_peak_window(second) else service.headway_offpeak_s
+        return service.headway_weekend_s * plan.denser(second, service.weekend_buses)
+    if in_peak_window(second):
+        return service.headway_peak_s * plan.denser(second, service.peak_buses)
+    return service.headway_offpeak_s * plan.denser(second, service.base_buses)
 
 
-def _run_trip(rows: list[Visit], lane: _Lane, bus: int, capacity: int, leaves_s: float) -> float:
-    """Run one bus from terminal to terminal, append its visits and return when it is empty at the far end."""
+def _run_trip(
+    rows: list[Visit],
+    lane: _Lane,
+    start: _Start,
+    capacity: int,
+    leaves_s: float,
+    rng: np.random.Generator,
+    plan: RoutePlan,
+) -> tuple[float, _Start | None]:
+    """Run one bus to the far terminal and append its visits; return when it is empty, and where it begins again.
+
+    It begins again on the same lane only after a short turn.
+    """
     stops = len(lane.boarded)
-    noise = np.exp(RUNNING_SIGMA * lane.rng.standard_normal(stops)).tolist()
-    choice = lane.rng.standard_normal(stops).tolist()
+    noise = np.exp(RUNNING_SIGMA * rng.standard_normal(stops)).tolist()
+    choice = rng.standard_normal(stops).tolist()
     now_s, load = leaves_s, 0
-    for stop in range(stops):
-        if stop:
+    passed_s = [leaves_s] * stops
+    turn = None
+    for stop in range(start.first_stop, stops):
+        if stop == start.first_stop and stop:
+            now_s = max(start.resumes_s, lane.last_departed_s[stop] + MIN_GAP_S)
+        elif stop:
             bin_now = _bin(now_s)[0]
             now_s += lane.legs_s[stop - 1] * lane.running[bin_now] * noise[stop]
             now_s = max(now_s, lane.last_departed_s[stop] + MIN_GAP_S)
+            now_s += plan.take_hold(lane.direction, start.bus, now_s) if plan.holds else 0.0
+            turn = plan.take_turn(lane.direction, start.bus, now_s, stop) if plan.turns else None
         bin_now, part = _bin(now_s)
-        off = load if stop == stops - 1 else _alighting(load, lane.alight_share[bin_now][stop], choice[stop])
+        arriving = load if stop == stops - 1 else _alighting(load, lane.alight_share[bin_now][stop], choice[stop])
+        off = arriving if turn is None else load
         arrived = lane.arrived[stop]
         here = int(arrived[bin_now] + (arrived[bin_now + 1] - arrived[bin_now]) * part) - lane.boarded[stop]
-        on = min(here, capacity - load + off)
+        on = min(here, capacity - load + off) if turn is None else 0
         load += on - off
         # First come, first served: who was refused before boards first, so only the rest of those left is new.
         denied = here - on - max(0, lane.refused[stop] - on)
-        lane.boarded[stop] += on
+        lane.boarded[stop] += on - (off - arriving)  # who had to get off waits here with the others
         lane.refused[stop] = here - on
         if stop:
             slow = 1.0 + CROWDED_DWELL_FACTOR * load / capacity
             now_s += DOORS_S + (BOARDING_S * on + ALIGHTING_S * off) * slow
-        lane.last_departed_s[stop] = now_s
-        rows.append((bus, lane.route, lane.direction, lane.trips, stop, now_s, on, off, load, denied))
+        lane.last_departed_s[stop] = passed_s[stop] = now_s
+        rows.append((start.bus, lane.route, lane.direction, lane.trips, stop, now_s, on, off, load, denied, capacity))
+        if turn is not None:
+            break
     lane.trips += 1
-    return now_s
+    if turn is None:
+        return now_s, None
+    resumes_s = now_s + TURN_BACK_S + sum(lane.legs_s[turn.to_stop : stop]) * lane.running[_bin(now_s)[0]]
+    # In the queue it stands where a bus from the terminal would that comes to the stop at that time.
+    order_s = resumes_s - (passed_s[turn.to_stop] - leaves_s)
+    return now_s, _Start(order_s, start.bus, start.terminal, turn.to_stop, resumes_s)
 
 
 def _bin(second: float) -> tuple[int, float]:

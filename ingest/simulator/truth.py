@@ -58,7 +58,7 @@ def area_truth(day: AreaDay, site_ids: pd.Index, on: date, time_zone: str) -> pd
     return _labelled(seen.assign(boardings=np.nan, alightings=np.nan, denied=np.nan), site_ids, on, time_zone)
 
 
-def route_truth(visits: Visits, capacity: Floats, routes: list[Route], on: date, time_zone: str) -> pd.DataFrame:
+def route_truth(visits: Visits, routes: list[Route], on: date, time_zone: str) -> pd.DataFrame:
     """Return one row per route, direction and hour with a trip on the way.
 
     Columns: route_id, direction_id, hour (UTC), mean_load_factor (passenger time over place time, layovers left out),
@@ -66,17 +66,14 @@ def route_truth(visits: Visits, capacity: Floats, routes: list[Route], on: date,
 
     Args:
         visits: the day's stop visits, sorted by bus and time.
-        capacity: shape (buses,).
         routes: by index.
         on: the service day.
         time_zone: of the city.
     """
     line = visits.route * 2 + visits.direction
-    places = capacity[visits.bus]
-    is_moving = np.append((visits.stop[1:] > 0) & (visits.bus[1:] == visits.bus[:-1]), False)[: len(visits)]
-    until = np.where(is_moving, _until_next_visit(visits), visits.departed_s)
+    places = visits.capacity.astype(np.float64)
     excess = np.maximum(0.0, visits.load - CROWDED_LOAD_FACTOR * places)
-    who, hour, seconds, at = _cut(line, visits.departed_s, until)
+    who, hour, seconds, at = _cut(line, visits.departed_s, _until_next_stop(visits))
     sums = pd.DataFrame(
         {
             "line": who,
@@ -102,6 +99,45 @@ def route_truth(visits: Visits, capacity: Floats, routes: list[Route], on: date,
             "crowded_passenger_minutes": frame["crowded_passenger_minutes"],
         }
     )
+
+
+def crowded_minutes(visits: Visits) -> Floats:
+    """Return the crowded passenger-minutes after each visit, shape (n,): on the way, layovers left out."""
+    excess = np.maximum(0.0, visits.load - CROWDED_LOAD_FACTOR * visits.capacity)
+    return np.asarray(excess * (_until_next_stop(visits) - visits.departed_s) / 60.0)
+
+
+def route_loads(visits: Visits, routes: list[Route], on: date, time_zone: str) -> pd.DataFrame:
+    """Return one row per route, direction and hour with a bus on its way.
+
+    Columns: route_id, direction_id, hour (UTC), mean_load (people per bus, weighted by time), vehicles (on their way,
+    mean over the hour). Layovers are left out.
+
+    Args:
+        visits: stop visits, sorted by bus and time.
+        routes: by index.
+        on: the service day.
+        time_zone: of the city.
+    """
+    line = visits.route * 2 + visits.direction
+    who, hour, seconds, at = _cut(line, visits.departed_s, _until_next_stop(visits))
+    pieces = pd.DataFrame({"line": who, "hour": hour, "s": seconds, "load_s": seconds * visits.load[at]})
+    hours = pieces[pieces["s"] > 0].groupby(["line", "hour"], as_index=False).sum()
+    return pd.DataFrame(
+        {
+            "route_id": [routes[number // 2].route_id for number in hours["line"]],
+            "direction_id": hours["line"] % 2,
+            "hour": instants(hours["hour"].to_numpy() * HOUR_S, on, time_zone),
+            "mean_load": hours["load_s"] / hours["s"],
+            "vehicles": hours["s"] / HOUR_S,
+        }
+    )
+
+
+def _until_next_stop(visits: Visits) -> Floats:
+    """Return how long the load after each visit is on the way: to the next stop of the same trip."""
+    is_moving = np.append((visits.stop[1:] > 0) & (visits.bus[1:] == visits.bus[:-1]), False)[: len(visits)]
+    return np.where(is_moving, _until_next_visit(visits), visits.departed_s)
 
 
 def _until_next_visit(visits: Visits) -> Floats:

@@ -5,6 +5,7 @@ People come, stay a while and leave; a camera counts heads every 10 minutes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from ingest.simulator.clock import BIN_S, FIRST_BIN_S, HOUR_S, Floats, Ints, hour_of_peak
 from ingest.simulator.conditions import DayConditions
+from ingest.simulator.interventions import Intervention, VenuePlan
 from ingest.simulator.noise import Purpose, autoregressive, stream
 
 SAMPLE_S = 600.0
@@ -146,11 +148,13 @@ def venues(count: int, seed: int) -> list[Venue]:
     return result
 
 
-def run_venues(all_venues: list[Venue], conditions: DayConditions, seed: int) -> VenueDay:
-    """Run all venues for one day."""
+def run_venues(
+    all_venues: list[Venue], conditions: DayConditions, seed: int, interventions: Sequence[Intervention] = ()
+) -> VenueDay:
+    """Run all venues for one day, with what is done about it."""
     rows: list[tuple[int, float, int, int, int, int, bool]] = []
     for venue in all_venues:
-        rows += _run_venue(venue, conditions, seed)
+        rows += _run_venue(venue, conditions, seed, VenuePlan.of(venue.index, interventions))
     table = np.array(rows, dtype=np.float64).reshape(-1, 7)
     whole = table.astype(np.int64)
     return VenueDay(
@@ -164,16 +168,21 @@ def run_venues(all_venues: list[Venue], conditions: DayConditions, seed: int) ->
     )
 
 
-def _run_venue(venue: Venue, conditions: DayConditions, seed: int) -> list[tuple[int, float, int, int, int, int, bool]]:
+def _run_venue(
+    venue: Venue, conditions: DayConditions, seed: int, plan: VenuePlan
+) -> list[tuple[int, float, int, int, int, int, bool]]:
     kind, on = venue.kind, conditions.service_date
     weekday = 6 if conditions.day_type == "holiday" else on.weekday()
     if kind.fill[weekday] == 0:
         return []
-    rng = stream(seed, Purpose.VENUES, on, venue.index)
+    luck = stream(seed, Purpose.VENUES, on, venue.index)
     level = np.exp(autoregressive(seed, Purpose.VENUE_LEVEL, on, persistence=0.5, sd=DAY_SD, index=venue.index))
     peak = venue.capacity * kind.fill[weekday] * float(level)
     expected = peak * _shape(kind, weekday >= 5)
-    swell = rng.gamma(60.0, 1 / 60.0, len(expected))
+    swell = luck.gamma(60.0, 1 / 60.0, len(expected))
+    # Each step has its own luck: what is done about one hour leaves the others' as it was.
+    steps = luck.spawn(len(expected))
+    moved = dict.fromkeys(plan.moved, 0.0)
     stays = float(np.exp(-SAMPLE_S / kind.stay_s))
     rows = []
     load = 0
@@ -185,9 +194,15 @@ def _run_venue(venue: Venue, conditions: DayConditions, seed: int) -> list[tuple
             if conditions.raining[min(int((at_s - FIRST_BIN_S) / BIN_S), len(conditions.raining) - 1)]
             else 1.0
         )
-        exits = int(rng.binomial(load, 1 - stays))
-        wanted = int(rng.poisson(max(0.0, target - before * stays) * swell[step] * rain))
-        entries = min(wanted, venue.capacity - load + exits)
+        exits = int(steps[step].binomial(load, 1 - stays))
+        coming = max(0.0, target - before * stays) * swell[step] * rain
+        wanted = int(steps[step].poisson(coming))
+        if moved:
+            away = round(wanted * plan.staying_away(at_s))
+            for one in plan.moved:
+                moved[one] += away / len(moved) if one.from_s <= at_s < one.until_s else 0.0
+            wanted += round(plan.coming_instead(at_s, moved)) - away
+        entries = max(0, min(wanted, plan.places(at_s, venue.capacity) - load + exits))
         load += entries - exits
         rows.append((venue.index, at_s, load, entries, exits, wanted - entries, False))
     rows.append((venue.index, kind.closes_h * HOUR_S, 0, 0, load, 0, True))

@@ -48,10 +48,10 @@ CHECK = "champions_hold"
 )
 def drift(context: AssetExecutionContext, platform: Platform) -> Iterator[MaterializeResult[None]]:
     """Measure every group's champion, and alert where one has drifted."""
+    from forecasting.operation.drift_alerts import tell
     from forecasting.operation.health import measure
     from forecasting.operation.panels import read_groups
     from forecasting.operation.predicting import LOOK_BACK
-    from orchestration.drift_alerts import tell
 
     now, country = datetime.now(UTC), platform.settings().country
     measured: dict[tuple[str, str], Health] = {}

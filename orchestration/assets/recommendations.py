@@ -4,8 +4,15 @@ from dataclasses import asdict
 
 from dagster import AssetKey, AssetsDefinition, AssetSpec, MaterializeResult, asset
 
-from orchestration.keys import API, HOTSPOTS, OPERATIONS_TEAM, PLATFORM_TEAM, PREDICTIONS, RECOMMENDATIONS
-from orchestration.operations import Recommended, Watched, recommend_everywhere, watch_everywhere
+from orchestration.keys import ALERTS, API, HOTSPOTS, OPERATIONS_TEAM, PLATFORM_TEAM, PREDICTIONS, RECOMMENDATIONS
+from orchestration.operations import (
+    Alerted,
+    Recommended,
+    Watched,
+    alert_everywhere,
+    recommend_everywhere,
+    watch_everywhere,
+)
 from orchestration.resources import Platform
 
 GROUP = "recommendations"
@@ -47,6 +54,23 @@ def recommendations(platform: Platform) -> MaterializeResult[None]:
         return MaterializeResult(metadata=recommendation_metadata(recommend_everywhere(connection)))
 
 
+@asset(
+    key=ALERTS,
+    deps=[HOTSPOTS, AssetKey(["live", "device"])],
+    group_name=GROUP,
+    owners=[OPERATIONS_TEAM],
+    kinds={"python", "postgres"},
+    description=(
+        "One row per thing that a person should know of: high occupancy, a silent device, late data, a failed job. "
+        "The sensor `watch_alerts` brings it up to date every minute without a run; `deliver_alerts` tells people."
+    ),
+)
+def alerts(platform: Platform) -> MaterializeResult[None]:
+    """Bring every tenant's alerts up to date."""
+    with platform.connection() as connection:
+        return MaterializeResult(metadata=alert_metadata(alert_everywhere(connection, platform.settings())))
+
+
 def hotspot_metadata(watched: Watched) -> dict[str, int]:
     """What the graph shows of a round; the names are stable, so that the UI draws their history."""
     return asdict(watched)
@@ -57,14 +81,19 @@ def recommendation_metadata(recommended: Recommended) -> dict[str, int]:
     return asdict(recommended)
 
 
-ASSETS: list[AssetsDefinition] = [hotspots, recommendations]
+def alert_metadata(alerted: Alerted) -> dict[str, int]:
+    """What the graph shows of a round."""
+    return asdict(alerted)
+
+
+ASSETS: list[AssetsDefinition] = [hotspots, recommendations, alerts]
 
 
 def api_spec(served: list[AssetKey]) -> AssetSpec:
     """The API, at the end of the graph: what it shows is what people see."""
     return AssetSpec(
         API,
-        deps=[HOTSPOTS, RECOMMENDATIONS, *served],
+        deps=[HOTSPOTS, RECOMMENDATIONS, ALERTS, *served],
         group_name=GROUP,
         owners=[PLATFORM_TEAM],
         kinds={"fastapi"},

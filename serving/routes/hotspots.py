@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import psycopg
 from fastapi import APIRouter, Body, Path, Query
 
 from forecasting.hotspots import acknowledge
+from forecasting.hotspots.areas import boundary
 from serving.cursors import Cursor, decode_cursor, encode_cursor
 from serving.database import Db
 from serving.decisions import carried_out
 from serving.problems import problem_responses
 from serving.queries.operations import HOTSPOTS
-from serving.schemas.actions import Acknowledged, Decision, Hotspot, HotspotPage
+from serving.schemas.actions import Acknowledged, Decision, EntityKind, Hotspot, HotspotPage
 from serving.tenancy import Tenant
 
 router = APIRouter(prefix="/api", tags=["hotspots and recommendations"])
@@ -33,6 +34,7 @@ async def hotspots(
     database: Db,
     state: Annotated[StateFilter, Query(description="`open`: firing or acknowledged.")] = "open",
     source: Annotated[Literal["live", "forecast"] | None, Query(description="Seen now, or expected.")] = None,
+    kind: Annotated[EntityKind | None, Query(description="Only sites, routes, or areas (H3 cells).")] = None,
     entity_id: Annotated[str | None, Query(max_length=200, description="Only of this site, area or route.")] = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Hotspots per page.")] = 50,
     cursor: Cursor = None,
@@ -45,6 +47,7 @@ async def hotspots(
             "tenant_id": tenant_id,
             "states": _STATES.get(state, [state]),
             "source": source,
+            "kind": kind,
             "entity_id": entity_id,
             "after_minutes": after_minutes,
             "after_id": after_id,
@@ -52,7 +55,7 @@ async def hotspots(
         },
     )
     now = datetime.now(UTC)
-    items = [Hotspot(**row, age_s=_age_s(row["observed_at"], now)) for row in rows[:limit]]
+    items = [_hotspot(row, now) for row in rows[:limit]]
     more = len(rows) > limit
     last = items[-1] if items else None
     next_cursor = encode_cursor((last.crowded_passenger_minutes, last.hotspot_id)) if more and last else None
@@ -78,5 +81,7 @@ async def acknowledge_hotspot(
     return Acknowledged.model_validate({"hotspot_id": hotspot_id, "state": state, "generated_at": now})
 
 
-def _age_s(at: datetime, now: datetime) -> float:
-    return max(0.0, round((now - at).total_seconds(), 1))
+def _hotspot(row: dict[str, Any], now: datetime) -> Hotspot:
+    outline = boundary(row["entity_id"]) if row["entity_kind"] == "area" else None
+    age_s = max(0.0, round((now - row["observed_at"]).total_seconds(), 1))
+    return Hotspot(**row, boundary=outline, age_s=age_s)

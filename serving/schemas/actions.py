@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serving.schemas.occupancy import GeneratedAt, NextCursor
 
-EntityKind = Annotated[Literal["site", "route", "area"], Field(description="What it is about.")]
+EntityKind = Annotated[Literal["site", "route", "area"], Field(description="What it is about; an area is an H3 cell.")]
 HotspotState = Annotated[
     Literal["pending", "firing", "acknowledged", "resolved", "expired"],
     Field(description="It fires after ten minutes of crowding and is resolved after as long without."),
@@ -22,7 +22,7 @@ class Hotspot(BaseModel):
 
     hotspot_id: UUID
     entity_kind: EntityKind
-    entity_id: Annotated[str, Field(description="The site, area or route.")]
+    entity_id: Annotated[str, Field(description="The site, route, or H3 cell.")]
     direction_id: Annotated[int | None, Field(description="Routes: the direction, 0 or 1.")]
     name: Annotated[str, Field(description="What people call it.")]
     rule: Annotated[str, Field(description="The rule that raised it.")]
@@ -42,6 +42,9 @@ class Hotspot(BaseModel):
     window_from: Annotated[datetime | None, Field(description="Forecast: start of the first crowded hour.")]
     window_to: Annotated[datetime | None, Field(description="Forecast: end of the last crowded hour.")]
     evidence: Annotated[dict[str, Any], Field(description="The figures it rests on.")]
+    boundary: Annotated[
+        dict[str, Any] | None, Field(description="Areas: the cell's outline as a GeoJSON polygon (RFC 7946).")
+    ]
     age_s: Annotated[float, Field(description="Seconds since the load was last known.")]
 
 

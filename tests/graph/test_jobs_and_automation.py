@@ -18,7 +18,8 @@ from dagster._core.test_utils import create_run_for_test, instance_for_test
 from orchestration import keys as names
 
 JOBS = {
-    "refresh_marts", "train_forecasts", "score_forecasts", "measure_drift", "detect_hotspots", "apply_retention",
+    "refresh_marts", "train_forecasts", "score_forecasts", "measure_drift", "detect_hotspots", "evaluate_hotspots",
+    "apply_retention",
     "build_everything",
 }  # fmt: skip
 AUTOMATION = {
@@ -28,6 +29,8 @@ AUTOMATION = {
     "train_forecasts_weekly": DefaultScheduleStatus.RUNNING,
     "apply_retention_daily": DefaultScheduleStatus.RUNNING,
     "watch_hotspots": DefaultSensorStatus.RUNNING,
+    "watch_alerts": DefaultSensorStatus.RUNNING,
+    "deliver_alerts": DefaultSensorStatus.RUNNING,
     "no_champion": DefaultSensorStatus.RUNNING,
     "retrain_on_drift": DefaultSensorStatus.RUNNING,
     "alert_on_failure": DefaultSensorStatus.RUNNING,

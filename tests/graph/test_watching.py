@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from dagster import DagsterInstance, SensorResult, SkipReason, build_sensor_context
 
-from orchestration.alerts import raise_alert, resolve_alert
-from orchestration.keys import HOTSPOTS, RECOMMENDATIONS
+from forecasting.alerts import Condition, raise_alert, resolve_alert
+from orchestration.keys import ALERTS, HOTSPOTS, RECOMMENDATIONS
 from orchestration.resources import Platform
-from orchestration.sensors import new_landings, no_champion, watch_hotspots
+from orchestration.sensors import deliver_alerts, new_landings, no_champion, watch_alerts, watch_hotspots
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -47,6 +47,28 @@ def test_the_minutes_round_finds_a_crowded_site_without_a_run(
     assert connection.execute("SELECT entity_id, state FROM ops.hotspots").fetchall() == [("gym", "pending")]
 
 
+def test_late_data_become_an_alert_that_is_told_in_the_log(
+    connection: psycopg.Connection, platform: Platform, instance: DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection.execute("INSERT INTO ingest.offsets VALUES ('occupancy.events', 7, 'c', 't', 5, now() - interval '1 h')")
+
+    def look() -> int:
+        result = watch_alerts(build_sensor_context(instance, resources={"platform": platform}))
+        assert isinstance(result, SensorResult)
+        [event] = result.asset_events
+        assert event.asset_key == ALERTS
+        return int(event.metadata["fired"].value)  # type: ignore[arg-type]
+
+    assert look() == 0  # pending
+    connection.execute("UPDATE ops.alerts SET first_seen_at = now() - interval '6 min'")
+    assert look() == 1
+    done = deliver_alerts(build_sensor_context(instance, resources={"platform": platform}))
+    assert isinstance(done, SkipReason) and "1 messages delivered" in str(done.skip_message)
+    assert any(message.startswith("[high] data_late · occupancy.events") for message in caplog.messages)
+    connection.execute("DELETE FROM ops.alerts")
+    connection.execute("DELETE FROM ingest.offsets WHERE partition = 7")
+
+
 def test_a_refresh_is_asked_for_once_when_the_ledger_moves(
     connection: psycopg.Connection, platform: Platform, instance: DagsterInstance
 ) -> None:
@@ -70,14 +92,20 @@ def test_a_failing_job_is_one_alert_until_it_succeeds(connection: psycopg.Connec
     def alerts() -> list[tuple[str, str]]:
         return connection.execute("SELECT state, message FROM ops.alerts ORDER BY first_seen_at, state").fetchall()
 
-    assert raise_alert(connection, "default", "refresh_marts", "failed once", {}, NOW)
-    assert not raise_alert(connection, "default", "refresh_marts", "failed twice", {}, NOW)
+    def failed(message: str, now: datetime = NOW) -> bool:
+        return raise_alert(connection, "default", Condition("system_error", "system", "refresh_marts", message), now)
+
+    def succeeded() -> bool:
+        return resolve_alert(connection, "default", "system_error|system|refresh_marts", "succeeded", NOW)
+
+    assert failed("failed once")
+    assert not failed("failed twice")
     assert alerts() == [("firing", "failed twice")]
 
-    assert resolve_alert(connection, "default", "refresh_marts", "succeeded", NOW)
-    assert not resolve_alert(connection, "default", "refresh_marts", "succeeded", NOW)
+    assert succeeded()
+    assert not succeeded()
     assert [state for state, _ in alerts()] == ["resolved"]
 
-    assert raise_alert(connection, "default", "refresh_marts", "failed again", {}, NOW)
+    assert failed("failed again", NOW + timedelta(hours=2))
     history = connection.execute("SELECT to_state FROM ops.alert_events ORDER BY event_id").fetchall()
     assert [state for (state,) in history] == ["firing", "resolved", "firing"]

@@ -177,6 +177,17 @@ class Seed:
         )  # fmt: skip
         return str(row[0])
 
+    def alert(self, entity_id: str, ago_s: float = 0, tenant_id: str = "default", **values: Any) -> str:
+        values = {"rule": "device_offline", "state": "firing", "entity_kind": "device"} | values
+        identity, at = str(uuid5(NAMESPACE_OID, f"{tenant_id} {entity_id}")), NOW - timedelta(seconds=ago_s)
+        self.tenant(tenant_id)
+        self.insert(
+            "ops.alerts", tenant_id=tenant_id, alert_id=identity, fingerprint=f"{values['rule']}|{entity_id}",
+            entity_id=entity_id, severity="warning", message=f"Nothing heard from {entity_id}.", evidence={},
+            first_seen_at=at, started_at=at, updated_at=at, **values,
+        )  # fmt: skip
+        return identity
+
     def recommendation(self, entity_id: str, ago_s: float = 0, tenant_id: str = "default", **values: Any) -> str:
         values = {"action": "add_trip", "state": "proposed", "entity_kind": "route", "direction_id": 0} | values
         row = self._connection.execute("SELECT gen_random_uuid()").fetchone()

@@ -37,6 +37,16 @@ def test_hotspots_are_ranked_by_crowded_passenger_minutes_and_named(client: Test
     assert client.get("/api/hotspots?source=forecast").json()["items"] == []
 
 
+def test_areas_come_with_their_outline_and_can_be_asked_for_alone(client: TestClient, seed: Any) -> None:
+    seed.hotspot("888c1069a9fffff", 700, entity_kind="area")
+
+    [area] = client.get("/api/hotspots?kind=area").json()["items"]
+
+    assert area["boundary"]["type"] == "Polygon" and len(area["boundary"]["coordinates"][0]) == 7
+    assert [item["boundary"] for item in client.get("/api/hotspots?kind=site").json()["items"]] == [None]
+    assert client.get("/api/hotspots?kind=planet").status_code == 422
+
+
 @pytest.mark.parametrize("path", ["/api/hotspots", "/api/recommendations"])
 def test_pages_are_complete_and_do_not_overlap(client: TestClient, seed: Any, path: str) -> None:
     for number in range(5):

@@ -72,7 +72,7 @@ def test_a_forecast_between_the_thresholds_keeps_it_and_one_below_resolves_it() 
     [first], _ = run(day(h7=95), at(0))
     [kept], changes = run(day(h7=85), at(1), [first])
     assert changes == [] and kept.is_open and kept.load_factor == 0.85
-    [eased], changes = run(day(h7=80), at(2), [kept])
+    [eased], changes = run(day(h7=73), at(2), [kept])
     assert [change.to_state for change in changes] == ["resolved"] and eased.ended_at == at(2)
 
 

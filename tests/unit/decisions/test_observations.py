@@ -16,14 +16,14 @@ ROUTE = Entity("route", "1", 0)
 
 def bus(site_id: str, occupancy: int, stop: int | None = None, age_s: int = 30, capacity: int = 80) -> Reading:
     return Reading(
-        site_id=site_id, name=site_id, kind="site", occupancy=occupancy, capacity=capacity,
+        site_id=site_id, name=site_id, occupancy=occupancy, capacity=capacity,
         seen_at=NOW - timedelta(seconds=age_s), hold_s=300, route_id="1", direction_id=0,
         stop_sequence=stop, stop_name=f"stop {stop}", stops=12,
     )  # fmt: skip
 
 
 def venue(occupancy: int, age_s: int = 30) -> Reading:
-    return Reading("gym", "The Gym", "site", occupancy, 100, NOW - timedelta(seconds=age_s), hold_s=1800)
+    return Reading("gym", "The Gym", occupancy, 100, NOW - timedelta(seconds=age_s), hold_s=1800)
 
 
 def test_a_venue_is_known_while_its_reading_holds_and_then_unknown_not_empty() -> None:

@@ -35,7 +35,6 @@ def bus(site_id: str, occupancy: int, stop: int) -> Reading:
     return Reading(
         site_id,
         site_id,
-        "site",
         occupancy,
         80,
         NOW,
@@ -86,7 +85,7 @@ def test_the_effect_of_a_vehicle_by_hand() -> None:
     # Four vehicles with 80 of 80, crowded above 72: 4 × 8 × 60 = 1920. A sixth of a vehicle more takes each to 76.8:
     # 4.1667 × 4.8 × 60 = 1200.
     assert effects.shared_with(80, 80, 4, 1 / 6, 0.9, 60) == pytest.approx(720)
-    saved = effects.added_vehicle([hour(2, 80)], 0.9, 3)
+    saved = effects.added_vehicle([hour(2, 80)], 0.9, 3, NOW)
     assert saved.avoided == pytest.approx(720)
     # At the 10 % quantile there are 72 aboard: nothing is crowded.
     assert (saved.low, saved.high) == (0, pytest.approx(720))

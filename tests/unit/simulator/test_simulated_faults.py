@@ -42,6 +42,7 @@ def visits_of(loads: np.ndarray, boardings: int, alightings: int) -> Visits:
         alightings=zeros + alightings,
         load=loads.astype(np.int64),
         denied=zeros,
+        capacity=zeros + 80,
     )
 
 

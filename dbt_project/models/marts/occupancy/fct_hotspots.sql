@@ -20,7 +20,7 @@ select
     hotspots.entity_kind,
     hotspots.entity_id,
     hotspots.direction_id,
-    coalesce(sites.name, routes.route_name, hotspots.entity_id) as entity_name,
+    coalesce(sites.name, routes.route_name, hotspots.entity_name, hotspots.entity_id) as entity_name,
     hotspots.source,
     hotspots.state,
     hotspots.severity,
@@ -42,7 +42,7 @@ select
 from hotspots
 left join sites
     on
-        hotspots.entity_kind <> 'route'
+        hotspots.entity_kind = 'site'
         and hotspots.tenant_id = sites.tenant_id
         and hotspots.entity_id = sites.site_id
 left join routes

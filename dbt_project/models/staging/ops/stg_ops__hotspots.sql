@@ -10,6 +10,7 @@ select
     entity_kind,
     entity_id,
     direction_id,
+    evidence ->> 'name' as entity_name,
     source,
     state,
     severity,

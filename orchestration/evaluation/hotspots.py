@@ -1,0 +1,200 @@
+"""The evaluation: hotspots an hour ahead against the series, and crowded passenger-minutes with and without advice.
+
+Series are the city's true hourly means; what sensors get wrong is measured elsewhere. Forecasts are those of the days
+on which nothing was done, also for the days on which it was: advice is judged by what it was based on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+from forecasting import backtest
+from forecasting.evaluation.following import crowded_hours, follow_day
+from forecasting.evaluation.hits import EntityHour, Hits, hits, lead_times_h, raised
+from forecasting.hotspots.forecasts import ForecastHour
+from forecasting.hotspots.model import Entity
+from forecasting.hotspots.policy import HotspotPolicy
+from forecasting.recommendations.actions import ACTIONS
+from forecasting.recommendations.situation import RecurringHour
+from ingest.simulator.city import City
+from ingest.simulator.config import CityConfig
+from ingest.simulator.experiment import Experiment
+from orchestration.evaluation.city_world import CityWorld
+from orchestration.evaluation.series import forecasts_of, recurring_hours, series_of
+
+FIRST_DAY = date(2026, 1, 5)  # a Monday
+FOLLOWED = (
+    "add_trip", "dispatch_standby", "short_turn", "hold", "larger_vehicle", "quiet_hour_advice", "cap_at_door",
+)  # fmt: skip
+LOOK_EVERY, SEE_EVERY = timedelta(minutes=10), timedelta(minutes=2)
+_HOUR = timedelta(hours=1)
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The days with some kinds of advice followed: what was crowded then, and what was done."""
+
+    name: str
+    bus_minutes: float
+    venue_minutes: float
+    followed: Counter[str] = field(default_factory=Counter)
+    expected_minutes: float = 0.0
+
+    @property
+    def crowded_minutes(self) -> float:
+        """Crowded passenger-minutes of all days."""
+        return self.bus_minutes + self.venue_minutes
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        hits: by who forecast and by kind of entity, hours said to be crowded one hour ahead.
+        leads_h: by kind of entity, hours of warning for each truly crowded window; None for those that were missed.
+        arms: the days without and with advice; the first is the one without.
+    """
+
+    hits: dict[tuple[str, str], Hits]
+    leads_h: dict[str, list[float | None]]
+    arms: list[Arm]
+
+    @property
+    def avoided_share(self) -> float:
+        """Share of the crowded passenger-minutes that is avoided when all advice is followed."""
+        return 1 - self.arms[-1].crowded_minutes / self.arms[0].crowded_minutes
+
+
+def evaluate(seed: int = 7, *, weeks: int = 8, days: int = 7, buses: int = 90, say: Say = lambda _: None) -> Evaluation:
+    """Let a city live, forecast its last days hour by hour, and follow what is recommended.
+
+    Args:
+        seed: of the city; the days with and without advice share it.
+        weeks: history before the days that are judged.
+        days: days that are judged.
+        buses: size of the fleet.
+        say: told what is going on.
+    """
+    policy = HotspotPolicy()
+    city = City.build(CityConfig(seed=seed, buses=buses))
+    # One day more: the last hour that is judged needs a forecast whose horizon ends within the data.
+    dates = [FIRST_DAY + timedelta(days=number) for number in range(7 * weeks + days + 1)]
+    judged = slice(-days - 1, -1)
+    say(f"living {len(dates)} days")
+    lived = [Experiment(city, on) for on in dates]
+    series = series_of(lived)
+    say("forecasting")
+    panel = series.rename(columns={"load": "value"})[["site_id", "hour", "value", "capacity"]]
+    zone = city.config.time_zone
+    result = backtest.run(panel, tz=zone, horizon=24, origins=24 * days, every=pd.Timedelta(hours=1))
+    judged_from = datetime.combine(dates[judged][0], datetime.min.time(), ZoneInfo(zone)).astimezone(UTC)
+    forecasts = forecasts_of(result.predictions, city, series, policy)
+    say("looking at what was crowded")
+    true = {
+        one for day in lived[judged] for one in crowded_hours(CityWorld(day, {}, policy), looks(day, SEE_EVERY), policy)
+    }
+    recurring = recurring_hours(series, judged_from, zone, policy)
+
+    def known(entity: Entity, now: datetime) -> list[ForecastHour]:
+        return forecasts[entity].get(now.replace(minute=0, second=0, microsecond=0), [])
+
+    arms = [Arm("nothing", *_minutes(lived[judged]))]
+    for chosen in (*((name,) for name in FOLLOWED), FOLLOWED):
+        say(f"following {', '.join(chosen)}")
+        arms.append(_arm(city, dates[judged], chosen, recurring, known, policy))
+    return Evaluation(
+        hits=_hits(result.predictions, forecasts, true, judged_from, policy, city),
+        leads_h=_leads(forecasts, true, policy),
+        arms=arms,
+    )
+
+
+def looks(day: Experiment, every: timedelta) -> list[datetime]:
+    """When to look at a day: while buses run and venues are open, 05:00 to 23:00."""
+    return [day.instant(3600.0 * 5) + number * every for number in range(int(timedelta(hours=18) / every))]
+
+
+def _arm(
+    city: City,
+    dates: Sequence[date],
+    chosen: Sequence[str],
+    recurring: dict[Entity, list[RecurringHour]],
+    known: Callable[[Entity, datetime], list[ForecastHour]],
+    policy: HotspotPolicy,
+) -> Arm:
+    actions = [action for action in ACTIONS if action.name in chosen]
+    days, followed = [], []
+    for on in dates:
+        day = Experiment(city, on)
+        followed += follow_day(CityWorld(day, recurring, policy), looks(day, LOOK_EVERY), known, actions, policy)
+        days.append(day)
+    expected = {(one.fingerprint, one.created_at.date()): one.expected_effect for one in followed}
+    weekly = {one.fingerprint: one.expected_effect for one in followed if one.action == "larger_vehicle"}
+    once = [
+        effect["crowded_minutes_avoided"] for (fingerprint, _), effect in expected.items() if fingerprint not in weekly
+    ]
+    return Arm(
+        name=chosen[0] if len(chosen) == 1 else "everything",
+        bus_minutes=_minutes(days)[0],
+        venue_minutes=_minutes(days)[1],
+        followed=Counter(one.action for one in followed),
+        expected_minutes=sum(once) + sum(effect["crowded_minutes_avoided"] for effect in weekly.values()),
+    )
+
+
+def _minutes(days: Sequence[Experiment]) -> tuple[float, float]:
+    return (
+        sum(day.crowded_minutes_of_buses() for day in days),
+        sum(day.crowded_minutes_of_venues() for day in days),
+    )
+
+
+def _hits(
+    predictions: pd.DataFrame,
+    forecasts: dict[Entity, dict[datetime, list[ForecastHour]]],
+    true: set[EntityHour],
+    judged_from: datetime,
+    policy: HotspotPolicy,
+    city: City,
+) -> dict[tuple[str, str], Hits]:
+    """Hours said to be crowded one full hour before they began, by the champion and by last week."""
+    said: dict[str, set[EntityHour]] = {"forecast": set(), "same hour last week": set()}
+    known: set[EntityHour] = set()
+    for entity, by_origin in forecasts.items():
+        for origin, hours in by_origin.items():
+            for one in hours:
+                if one.hour == origin + _HOUR and judged_from <= one.hour:
+                    known.add((entity, one.hour))
+                    if one.load_factor >= policy.raise_hour_at:
+                        said["forecast"].add((entity, one.hour))
+    naive = predictions[predictions["horizon_h"] == 2]
+    by_series = {entity.series_id: entity for entity in forecasts}
+    for series, hour, load in naive[["site_id", "hour", "seasonal_naive_168"]].itertuples(index=False):
+        entity = by_series[series]
+        first = next(iter(forecasts[entity].values()))[0]
+        density = policy.load_profile_density if entity.kind == "route" else 1.0
+        if hour >= judged_from and not math.isnan(load) and load / density >= policy.raise_hour_at * first.capacity:
+            said["same hour last week"].add((entity, hour.to_pydatetime()))
+    return {
+        (who, kind): hits(
+            {one for one in own if one[0].kind == kind}, {one for one in true & known if one[0].kind == kind}
+        )
+        for who, own in said.items()
+        for kind in ("route", "site")
+    }
+
+
+def _leads(
+    forecasts: dict[Entity, dict[datetime, list[ForecastHour]]], true: set[EntityHour], policy: HotspotPolicy
+) -> dict[str, list[float | None]]:
+    found = raised(forecasts, policy)
+    return {kind: lead_times_h(found, [one for one in true if one[0].kind == kind]) for kind in ("route", "site")}

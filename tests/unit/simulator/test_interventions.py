@@ -1,0 +1,153 @@
+"""The city reacts to what is done about a day, and to nothing else."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from ingest.simulator.city import City
+from ingest.simulator.conditions import conditions_of
+from ingest.simulator.config import CityConfig
+from ingest.simulator.experiment import Experiment
+from ingest.simulator.interventions import DoorCap, ExtraVehicle, Hold, LargerVehicles, QuietHours, ShortTurn
+from ingest.simulator.operation import Visits
+
+ON = date(2026, 3, 3)  # a Tuesday
+H = 3600.0
+
+
+@pytest.fixture(scope="module")
+def city() -> City:
+    return City.build(CityConfig(seed=7, buses=90))
+
+
+@pytest.fixture
+def day(city: City) -> Experiment:
+    return Experiment(city, ON)
+
+
+def visits(day: Experiment, route: int) -> Visits:
+    return day._visits[route]
+
+
+def busiest_route(day: Experiment) -> int:
+    return int(np.argmax([Experiment.crowded_minutes_of_buses(_only(day, route)) for route in range(14)]))
+
+
+def _only(day: Experiment, route: int) -> Experiment:
+    alone = object.__new__(Experiment)
+    alone._visits = [day._visits[route]]
+    return alone
+
+
+def test_a_day_without_intervention_is_the_day_of_the_stream(city: City, day: Experiment) -> None:
+    conditions = conditions_of(ON, city.config.seed, len(city.services))
+    everything = city.run_buses(conditions)
+    for route in range(len(city.services)):
+        alone = visits(day, route)
+        here = everything.take(np.flatnonzero(everything.route == route))
+        assert np.array_equal(alone.departed_s, here.departed_s) and np.array_equal(alone.load, here.load)
+
+
+def test_an_extra_vehicle_carries_people_relieves_its_route_and_touches_no_other(day: Experiment) -> None:
+    route = busiest_route(day)
+    before = list(day._visits)
+    crowded = day.crowded_minutes_of_buses()
+    day.act(ExtraVehicle(route, 0, 6.5 * H, 9.5 * H))
+    after = visits(day, route)
+    extra = set(after.bus.tolist()) - set(before[route].bus.tolist())
+    assert len(extra) == 1
+    its = after.take(np.flatnonzero(after.bus == extra.pop()))
+    assert its.departed_s.min() >= 6.5 * H and its.boardings.sum() > 0
+    assert its.departed_s[its.stop == 0].max() < 9.5 * H
+    assert day.crowded_minutes_of_buses() < crowded
+
+    def trips(all_visits: Visits) -> int:
+        left = all_visits.departed_s[all_visits.stop == 0]
+        return int(((left > 6.5 * H) & (left < 9.5 * H)).sum())
+
+    assert trips(after) >= trips(before[route]) + 2  # it goes to and fro, and nobody waits for it
+    assert all(day._visits[other] is before[other] for other in range(14) if other != route)
+
+
+def test_only_as_many_extra_vehicles_run_as_stand_by(city: City, day: Experiment) -> None:
+    for _ in range(9):
+        day.act(ExtraVehicle(0, 0, 7 * H, 9 * H))
+    used = set(visits(day, 0).bus.tolist()) - set(visits(Experiment(city, ON), 0).bus.tolist())
+    assert len(used) <= city.services[0].spare_buses
+
+
+def test_larger_vehicles_take_more_people_in_their_hours_only(day: Experiment) -> None:
+    route = busiest_route(day)
+    day.act(LargerVehicles(route, 0, 7 * H, 9 * H, capacity=160))
+    after = visits(day, route)
+    larger = after.take(np.flatnonzero(after.capacity == 160))
+    begun = larger.departed_s[larger.stop == 0]
+    assert len(begun) and begun.min() >= 7 * H and begun.max() < 9 * H
+    assert set(larger.direction.tolist()) == {0}
+
+
+def test_a_held_bus_leaves_later_by_the_hold(day: Experiment) -> None:
+    route = busiest_route(day)
+    before = visits(day, route)
+    row = next(row for row in np.flatnonzero(before.departed_s > 8 * H) if 2 < before.stop[row] < 8)
+    bus, direction = int(before.bus[row]), int(before.direction[row])
+    day.act(Hold(route, direction, bus, float(before.departed_s[row - 1]) + 1, 120))
+    after = visits(day, route)
+    held = after.departed_s[row] - before.departed_s[row]
+    assert 110 < held < 180
+    earlier = before.departed_s < before.departed_s[row] - 60
+    assert np.array_equal(np.sort(before.departed_s[earlier]), np.sort(after.departed_s)[: earlier.sum()])
+
+
+def test_a_short_turn_leaves_people_behind_and_loses_none(day: Experiment) -> None:
+    route = busiest_route(day)
+    before = visits(day, route)
+    stops = int(before.stop.max()) + 1
+    row = next(row for row in np.flatnonzero(before.departed_s > 8 * H) if before.stop[row] == stops - 3)
+    bus, direction = int(before.bus[row]), int(before.direction[row])
+    day.act(ShortTurn(route, direction, bus, float(before.departed_s[row - 1]) + 1, to_stop=3))
+    after = visits(day, route)
+    its = after.take(np.flatnonzero(after.bus == bus))
+    turned = int(np.flatnonzero((its.departed_s > 8 * H) & (its.stop == stops - 3))[0])
+    assert its.load[turned] == 0 and its.boardings[turned] == 0
+    assert (its.stop[turned + 1], its.direction[turned + 1]) == (3, direction)
+    assert its.departed_s[turned + 1] > its.departed_s[turned] + 120
+    for all_visits in (before, after):
+        loads = all_visits.load
+        assert (loads >= 0).all() and (loads <= all_visits.capacity).all()
+        assert all_visits.boardings.sum() == all_visits.alightings.sum()
+    stranded = int(its.alightings[turned] - before.alightings[row])
+
+    def boarded(all_visits: Visits) -> int:
+        here = (all_visits.stop == stops - 3) & (all_visits.direction == direction)
+        return int(all_visits.boardings[here].sum())
+
+    assert stranded > 0 and boarded(after) - boarded(before) == pytest.approx(stranded, abs=1)
+
+
+def test_visitors_who_are_told_come_at_the_quiet_hour_and_none_is_lost(day: Experiment) -> None:
+    before = day._venues
+    day.act(QuietHours(0, 18 * H, 20 * H, (14 * H + 7 * H,), share=0.2))
+    after = day._venues
+
+    def entries(venue_day: object, start: float, end: float) -> int:
+        chosen = (venue_day.venue == 0) & (venue_day.at_s >= start * H) & (venue_day.at_s < end * H)  # type: ignore[attr-defined]
+        return int((venue_day.entries + venue_day.denied)[chosen].sum())  # type: ignore[attr-defined]
+
+    fewer = entries(before, 18, 20) - entries(after, 18, 20)
+    assert fewer == pytest.approx(0.2 * entries(before, 18, 20), abs=8)
+    assert entries(after, 21, 22) - entries(before, 21, 22) == pytest.approx(fewer, abs=8)
+    assert entries(before, 6, 18) == entries(after, 6, 18)
+    others = before.venue != 0
+    assert np.array_equal(before.load[others], after.load[others])
+
+
+def test_a_door_cap_holds(day: Experiment) -> None:
+    day.act(DoorCap(0, 17 * H, 19 * H, people=60))
+    after = day._venues
+    capped = (after.venue == 0) & (after.at_s >= 18 * H) & (after.at_s < 19 * H)
+    assert after.load[capped].max() <= 60
+    assert after.denied[capped].sum() > 0
