@@ -19,7 +19,7 @@ HORIZON_EDGES = (1, 2, 4, 7, 25, 73)  # first hour of each horizon group
 HOURS_PER_GROUP = 6
 # A cell with fewer residuals than this takes its horizon group's.
 MIN_RESIDUALS = 60
-FAR_H, DRAWS_PER_DAY = 25, 2
+FAR_H, DRAWS_PER_DAY = 25, 24 // HOURS_PER_GROUP
 # Without any validation residual: typical ends of a skewed band, in units of the spread.
 UNCALIBRATED = (-1.6, 2.0)
 

@@ -34,8 +34,8 @@ PARAMETERS: dict[str, Any] = {
 NEAR_H = 24
 # Rows beyond the border let each model see a little of the other's ground.
 OVERLAP_H = 8
-MAX_ROUNDS, PATIENCE = 300, 20
-# Early stopping on four weeks is a noisy judge: where a season turns it stops at a dozen trees.
+MAX_ROUNDS, PATIENCE = 300, 40
+# Early stopping on four weeks is a noisy judge: where a season turns it stops at a dozen trees. Not above PATIENCE.
 MIN_ROUNDS = 40
 
 

@@ -159,11 +159,12 @@ def test_a_level_shift_is_followed_within_a_week(panel):
 
 def test_a_forecast_stays_within_a_little_of_capacity(panel):
     capped = panel.assign(capacity=20.0, value=panel["value"].clip(upper=20))
-    out = train(capped, tz=TZ).predict(capped, origin=panel["hour"].max() + pd.Timedelta("1h"), horizon=168)
+    learnt = train(capped, tz=TZ)
+    out = learnt.predict(capped, origin=panel["hour"].max() + pd.Timedelta("1h"), horizon=168)
     assert out["prediction"].max() <= 21 and out["p90"].max() <= 21
     halved = pd.concat([capped, capped[capped["hour"] == capped["hour"].max()].assign(capacity=10.0)])
     halved = halved.drop_duplicates(["site_id", "hour"], keep="last")
-    later = train(capped, tz=TZ).predict(halved, origin=panel["hour"].max() + pd.Timedelta("25h"), horizon=24)
+    later = learnt.predict(halved, origin=panel["hour"].max() + pd.Timedelta("25h"), horizon=24)
     assert later["prediction"].max() <= 10.5 + 1e-6
 
 
@@ -231,8 +232,9 @@ def test_counts_that_grow_are_not_forecast_at_their_old_level(panel):
     out = train(growing[growing["hour"] < origin], tz=TZ).predict(growing, origin=origin, horizon=168)
     joined = out.merge(growing, on=["site_id", "hour"])
     total = joined[["prediction", "baseline", "value"]].sum()
-    assert total["baseline"] < 0.9 * total["value"]
-    assert total["prediction"] == pytest.approx(total["value"], rel=0.07)
+    too_low = 1 - total / total["value"]
+    assert too_low["baseline"] > 0.1
+    assert abs(too_low["prediction"]) < 0.7 * too_low["baseline"]
 
 
 def test_trees_that_learnt_from_little_count_less_and_the_profile_more():
