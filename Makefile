@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 .PHONY: help
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  \033[1mmake %-14s\033[0m %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(STAMP) ## Make the virtual environment from the hashed lock (every other command does this itself)
@@ -60,6 +60,19 @@ test-long: $(STAMP) ## The long tests: faults and loads
 bench-hotspots: $(STAMP) ## Hotspots against the simulated truth, advice followed or not, and what a minute's round costs
 	@$(BIN)/python bench/hotspots.py
 	@$(BIN)/python bench/hotspot_speed.py
+
+PEERS := bench/peers/.venv
+.PHONY: bench-forecast
+bench-forecast: $(STAMP) $(PEERS)/.installed ## Forecast errors beside well-known libraries (ARGS="--panel gym --protocol 24"; hours in all)
+	@$(BIN)/python bench/forecast.py $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python bench/forecast_scale.py)
+
+$(PEERS)/.installed: bench/peers/requirements.lock
+	@echo "Setting up $(PEERS), the libraries to compare with, from its lock …"
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@if command -v uv >/dev/null; then uv pip sync --quiet --python $(PEERS)/bin/python --require-hashes $<; \
+	else $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<; fi
+	@touch $@
 
 .PHONY: lint
 lint: $(STAMP) ## Style, types, import directions, SQL and contracts

@@ -1,62 +1,230 @@
-"""Forecast errors on public panels, one table: `python bench/forecast.py [PANEL …]`.
+"""Forecast errors beside well-known libraries, one table: `make bench-forecast ARGS="--panel gym --protocol 24"`.
 
-Protocols: 24 = daily local-midnight origins, 24 h ahead; 168 = weekly origins, 168 h ahead; 6 = an origin every 5 h,
-6 h ahead. The last origin's horizon ends where the panel's scored window ends; nothing later is read.
+Every method forecasts the same hours from the same origins and is scored by the same code. The champion runs as
+`plimsoll forecast backtest` runs it; the libraries run in their own environment (`peers/`).
 """
 
 from __future__ import annotations
 
-import sys
-import time
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from forecast_panels import PANELS, PanelSource
+from forecast_peers import METHODS as PEERS
+from forecast_peers import peer_forecasts
 from rich.console import Console
 from rich.table import Table
 
-from forecasting import backtest
+from forecasting import backtest, baselines, metrics
 
-PROTOCOLS = {"6": (6, 5), "24": (24, 24), "168": (168, 168)}
-MAX_SHORT_ORIGINS = 120
+HOUR = pd.Timedelta(hours=1)
+# As the peers do: a weekly refit of each of them would take a day.
+REFIT_EVERY = pd.Timedelta(weeks=4)
+BASELINES = ("seasonal_naive_24", *baselines.NAMES)
+SHORT = {
+    "champion": "champion", "seasonal_naive_24": "naive 24", "seasonal_naive_168": "naive 168",
+    "dow_hour_mean": "dow × hour mean", "four_week_mean": "4-week mean", "mstl": "MSTL", "auto_ets": "AutoETS",
+    "mlforecast_lightgbm": "mlforecast LightGBM", "mlforecast_xgboost": "mlforecast XGBoost",
+    "hist_gradient_boosting": "HistGradientBoosting",
+}  # fmt: skip
 
 
-def main(names: list[str]) -> None:
-    """Run every panel under every protocol and print WAPE, in percent, of the champion and the baselines."""
-    console = Console()
-    table = Table(title="WAPE in %; band: share of hours within the 80 % band")
-    for column in ("panel", "hours ahead", *backtest.METHODS, "below best", "MASE", "bias", "band", "seconds"):
+@dataclass(frozen=True)
+class Protocol:
+    """Where the origins lie and which hours are scored.
+
+    Attributes:
+        horizon: hours forecast from each origin.
+        scored: rows of the table: hours ahead up to which errors count.
+        step_h: hours between origins, before thinning.
+        most: origins at most.
+    """
+
+    horizon: int
+    scored: tuple[int, ...]
+    step_h: int
+    most: int
+
+
+# Hourly origins are thinned to every seventh hour: that visits each hour of the day and each day of the week.
+PROTOCOLS = {
+    "24": Protocol(24, (24,), 24, 56),
+    "168": Protocol(168, (168,), 24, 1),
+    "hourly": Protocol(6, (1, 3, 6), 7, 60),
+}
+# The local models fit every site at every origin; thinning a row of many sites keeps the whole table within an hour.
+SITE_ORIGINS = 120
+FEWEST = {"24": 5, "168": 1, "hourly": 8}
+
+
+def main() -> None:
+    """Run what was asked for and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--panel", action="append", choices=list(PANELS), help="default: all; may be repeated")
+    parser.add_argument("--protocol", action="append", choices=list(PROTOCOLS), help="default: all; may be repeated")
+    parser.add_argument("--peer", action="append", choices=[*PEERS, "none"], help="default: all; may be repeated")
+    parser.add_argument("--markdown", type=Path, help="write the tables there as well")
+    parser.add_argument("--csv", type=Path, help="write every figure of every method there")
+    asked = parser.parse_args()
+    console = Console(stderr=True)
+    peers = [name for name in asked.peer or PEERS if name != "none"]
+    parts = []
+    for panel in asked.panel or PANELS:
+        for protocol in asked.protocol or PROTOCOLS:
+            console.print(f"{panel}, {protocol} …")
+            parts.append(measured(PANELS[panel], protocol, peers))
+            console.print(parts[-1].pivot(index="ahead", columns="method", values="wape").mul(100).round(2).to_string())
+    figures = pd.concat(parts, ignore_index=True)
+    if asked.csv:
+        figures.to_csv(asked.csv, index=False)
+    tables = [wape_table(figures), champion_table(figures)]
+    for title, table in tables:
+        _print(title, table)
+    if asked.markdown:
+        asked.markdown.write_text(_document(tables))
+
+
+def measured(source: PanelSource, protocol: str, peers: list[str]) -> pd.DataFrame:
+    """Every figure of every method, one row for each method and number of hours ahead."""
+    panel = source.load()
+    panel = panel[panel["hour"] < pd.Timestamp(source.scored_to, tz=source.tz)]
+    chosen = PROTOCOLS[protocol]
+    count, step = _spread(source, panel, protocol)
+    result = backtest.run(
+        panel, tz=source.tz, horizon=chosen.horizon, origins=count, every=step * HOUR, refit_every=REFIT_EVERY
+    )
+    frame = result.predictions.rename(columns={"prediction": backtest.CHAMPION, "method": "how"})
+    frame["seasonal_naive_24"] = _daily_naive(panel, frame)
+    origins = sorted(frame["origin"].unique())
+    keys = pd.MultiIndex.from_frame(frame[["site_id", "origin", "hour"]])
+    for peer in peers:
+        frame[peer] = peer_forecasts(peer, panel, source.tz, origins, chosen.horizon).reindex(keys).to_numpy()
+    # A site that opened after an origin is unknown to the libraries; what not all can forecast is scored for none.
+    frame = frame.dropna(subset=["value", *peers])
+    history = panel[panel["hour"] < origins[0]]
+    return pd.concat(
+        [_figures(source.name, ahead, frame[frame["horizon_h"] <= ahead], history, peers) for ahead in chosen.scored]
+    )
+
+
+def _spread(source: PanelSource, panel: pd.DataFrame, protocol: str) -> tuple[int, int]:
+    """Number of origins and hours between them: all of the window, thinned evenly where there are many."""
+    chosen = PROTOCOLS[protocol]
+    end = panel["hour"].max() + HOUR
+    window_h = int((end - pd.Timestamp(source.scored_from, tz=source.tz)) / HOUR) - chosen.horizon
+    most = max(min(chosen.most, SITE_ORIGINS // panel["site_id"].nunique()), FEWEST[protocol])
+    every = max(1, window_h // chosen.step_h // most)
+    # Origins on one weekday only would measure that day.
+    every += every % 7 == 0
+    step = every * chosen.step_h
+    return min(most, window_h // step + 1), step
+
+
+def _daily_naive(panel: pd.DataFrame, frame: pd.DataFrame) -> np.ndarray:
+    """The same hour of the newest day known at the origin, up to a week back; else the weekly naive forecast."""
+    known = panel.set_index(["site_id", "hour"])["value"]
+    back = -(-frame["horizon_h"] // 24)
+    found = pd.Series(np.nan, index=frame.index)
+    for more in range(7):
+        when = frame["hour"] - pd.to_timedelta(24 * (back + more), unit="h")
+        at = pd.MultiIndex.from_arrays([frame["site_id"], when])
+        found = found.fillna(pd.Series(known.reindex(at).to_numpy(), index=frame.index))
+    return found.fillna(frame["seasonal_naive_168"]).to_numpy()
+
+
+def _figures(panel: str, ahead: int, frame: pd.DataFrame, history: pd.DataFrame, peers: list[str]) -> pd.DataFrame:
+    naive = _weekly_naive_mae(history)
+    rows = []
+    for method in (backtest.CHAMPION, *BASELINES, *peers):
+        actual, predicted = frame["value"].to_numpy(), frame[method].to_numpy()
+        by_site = frame.assign(error=np.abs(actual - predicted)).groupby("site_id")
+        sums = by_site[["error", "value"]].sum()
+        scaled = (by_site["error"].mean() / naive).replace(np.inf, np.nan)
+        row = {
+            "panel": panel, "ahead": ahead, "origins": frame["origin"].nunique(), "sites": len(sums),
+            "hours": len(frame), "method": method,
+            "wape": metrics.wape(actual, predicted), "mase": float(scaled.mean()),
+            "bias": metrics.bias(actual, predicted),
+            "median_site_wape": float((sums["error"] / sums["value"])[sums["value"] > 0].median()),
+        }  # fmt: skip
+        if method == backtest.CHAMPION:
+            low, high = frame["p10"].to_numpy(), frame["p90"].to_numpy()
+            row["coverage"] = metrics.coverage(actual, low, high)
+            row["pinball"] = (metrics.pinball(actual, low, 0.1) + metrics.pinball(actual, high, 0.9)) / 2
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _weekly_naive_mae(history: pd.DataFrame) -> pd.Series:
+    wide = history.pivot(index="hour", columns="site_id", values="value")
+    wide = wide.reindex(pd.date_range(wide.index.min(), wide.index.max(), freq="h"))
+    naive = pd.Series(metrics.seasonal_naive_mae(wide.to_numpy().T), index=wide.columns.astype(str))
+    return naive.replace(0, np.nan)
+
+
+def wape_table(figures: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """WAPE of every method, one row for each panel and number of hours ahead."""
+    keys = ["panel", "ahead"]
+    wide = figures.pivot_table(index=keys, columns="method", values="wape", sort=False)
+    methods = [name for name in SHORT if name in wide.columns]
+    lines = []
+    for (panel, ahead), row in wide.iterrows():
+        best = row.drop(backtest.CHAMPION).min()
+        low_baseline = row[[name for name in BASELINES if name in row]].min()
+        cells = {SHORT[name]: _cell(row[name], row.min()) for name in methods}
+        here = figures[(figures["panel"] == panel) & (figures["ahead"] == ahead)].iloc[0]
+        lines.append(
+            {"panel": panel, "hours ahead": ahead, "origins × sites": f"{here['origins']} × {here['sites']}"}
+            | cells
+            | {
+                "against best other": f"{100 * (row[backtest.CHAMPION] / best - 1):+.1f} %",
+                "against best baseline": f"{100 * (row[backtest.CHAMPION] / low_baseline - 1):+.1f} %",
+            }
+        )
+    return "WAPE in %", pd.DataFrame(lines)
+
+
+def champion_table(figures: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """The champion's other figures."""
+    champion = figures[figures["method"] == backtest.CHAMPION]
+    return "The champion's other figures", pd.DataFrame(
+        {
+            "panel": champion["panel"],
+            "hours ahead": champion["ahead"],
+            "hours scored": champion["hours"],
+            "MASE(168)": champion["mase"].map("{:.3f}".format),
+            "bias": champion["bias"].map("{:+.1%}".format),
+            "median site WAPE": champion["median_site_wape"].map("{:.1%}".format),
+            "80 % band covers": champion["coverage"].map("{:.1%}".format),
+            "pinball": champion["pinball"].map("{:.3g}".format),
+        }
+    )
+
+
+def _cell(value: float, best: float) -> str:
+    text = f"{100 * value:.2f}"
+    return f"**{text}**" if value <= best * 1.0001 else text
+
+
+def _print(title: str, rows: pd.DataFrame) -> None:
+    table = Table(title=title)
+    for column in rows.columns:
         table.add_column(column, justify="left" if column == "panel" else "right")
-    for name in names or list(PANELS):
-        source = PANELS[name]
-        panel = source.load()
-        panel = panel[panel["hour"] < pd.Timestamp(source.scored_to, tz=source.tz)]
-        for protocol, (horizon, step) in PROTOCOLS.items():
-            row = _measured(source, panel, horizon, step)
-            table.add_row(name, protocol, *row)
-            console.print(name, protocol, *row)
-    console.print(table)
+    for row in rows.astype(str).itertuples(index=False):
+        table.add_row(*(cell.replace("**", "") for cell in row))
+    Console(width=220).print(table)
 
 
-def _measured(source: PanelSource, panel: pd.DataFrame, horizon: int, step: int) -> list[str]:
-    window = pd.Timestamp(source.scored_to, tz=source.tz) - pd.Timestamp(source.scored_from, tz=source.tz)
-    origins = int((window / pd.Timedelta(hours=1) - horizon) // step) + 1
-    if horizon == 6:
-        origins = min(origins, MAX_SHORT_ORIGINS)
-    started = time.monotonic()
-    result = backtest.run(panel, tz=source.tz, horizon=horizon, origins=origins, every=pd.Timedelta(hours=step))
-    seconds = time.monotonic() - started
-    summary = result.summary.set_index("method")
-    champion = summary.loc[backtest.CHAMPION]
-    best = summary["wape"].drop(backtest.CHAMPION).min()
-    return [
-        *(f"{100 * summary.loc[method, 'wape']:.2f}" for method in backtest.METHODS),
-        f"{100 * (1 - champion['wape'] / best):.1f} %",
-        f"{champion['mase']:.3f}",
-        f"{100 * champion['bias']:+.1f} %",
-        f"{100 * champion['coverage']:.1f} %",
-        f"{seconds:.0f}",
-    ]
+def _document(tables: list[tuple[str, pd.DataFrame]]) -> str:
+    text = "# Forecast benchmark\n\nWritten by `make bench-forecast`; `forecasting.md` says how to read it.\n"
+    for title, rows in tables:
+        lines = [list(rows.columns), ["---"] * len(rows.columns), *rows.astype(str).values.tolist()]
+        text += f"\n## {title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return text
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -79,12 +80,17 @@ def chattanooga() -> pd.DataFrame:
     )
 
 
-def chattanooga_load() -> pd.DataFrame:
-    """Mean passengers on board per route and hour of trip start."""
-    raw = pd.read_parquet(DATASETS / "bus_apc_chattanooga" / "chattanooga_carta_trip_day.parquet")
-    raw = raw[raw["datetime"] < "2020-03-01"]
-    hour = _local(raw["datetime"], "America/New_York").dt.floor("h")
-    return _hourly_mean(raw.assign(site_id=raw["route_id"].astype(str), hour=hour, value=raw["occupancy"]))
+@cache
+def simulator() -> pd.DataFrame:
+    """Mean load factor, in percent, of each route and direction of a simulated city, as it truly was."""
+    from ingest.simulator.city import City
+    from ingest.simulator.config import CityConfig
+
+    city = City.build(CityConfig(seed=7, buses=60, venues=0, areas=0))
+    days = [city.day(day.date()).route_truth for day in pd.date_range("2025-09-01", "2026-01-18")]
+    truth = pd.concat(days)
+    names = truth["route_id"].astype(str) + "-" + truth["direction_id"].astype(str)
+    return _hourly_mean(truth.assign(site_id=names, value=100 * truth["mean_load_factor"]))
 
 
 def _local(stamps: pd.Series, tz: str) -> pd.Series:
@@ -106,7 +112,7 @@ PANELS = {
         PanelSource("melbourne", "Australia/Melbourne", "2014-12-20", "2015-02-15", melbourne),
         PanelSource("metro", "America/Chicago", "2018-08-06", "2018-10-01", metro),
         PanelSource("chattanooga", "America/New_York", "2020-02-16", "2020-03-01", chattanooga),
+        PanelSource("simulator", "Asia/Jakarta", "2026-01-05", "2026-01-19", simulator),
         PanelSource("bath", "Europe/London", "2016-10-01", "2016-11-26", bath),
-        PanelSource("chattanooga-load", "America/New_York", "2020-02-16", "2020-03-01", chattanooga_load),
     )
 }

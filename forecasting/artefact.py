@@ -13,14 +13,14 @@ from forecasting.events import Events
 from forecasting.features import NAMES
 from forecasting.intervals import Bands
 from forecasting.linear import LinearStage
-from forecasting.residual import ResidualModel
+from forecasting.residual import TREES, ResidualModel
 from plimsoll.errors import PlimsollError
 
 if TYPE_CHECKING:
     from forecasting.model import ForecastModel
 
-FORMAT = 1
-TREES = ("near.ubj", "far.ubj")
+FORMAT = 2
+TREE_FILES = tuple(f"{trees.name}.ubj" for trees in TREES)
 PACKAGES = ("numpy", "pandas", "xgboost-cpu", "holidays", "plimsoll")
 # Zip entries carry a time; a fixed one keeps equal models equal to the byte.
 _ENTRY_TIME = (1980, 1, 1, 0, 0, 0)
@@ -66,7 +66,7 @@ def load(stored: bytes) -> ForecastModel:
     try:
         with zipfile.ZipFile(io.BytesIO(stored)) as archive:
             content: dict[str, Any] = json.loads(archive.read("model.json"))
-            trees = {name: archive.read(name) for name in TREES if content["residual"]}
+            trees = {name: archive.read(name) for name in TREE_FILES if content["residual"]}
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ArtefactError(f"the stored model is damaged or not a model ({error}); train again") from error
     if content.get("format") != FORMAT or content.get("features") != list(NAMES):
@@ -98,14 +98,14 @@ def _canonical(content: dict[str, Any]) -> bytes:
 
 
 def _described(residual: ResidualModel) -> dict[str, Any]:
-    return {"linear": residual.linear.to_json()}
+    return {"linear": residual.linear.to_json(), "shares": residual.shares.tolist()}
 
 
 def _trees(model: ForecastModel) -> dict[str, bytes]:
     if model.residual is None:
         return {}
-    boosters = (model.residual.near, model.residual.far)
-    return {name: bytes(booster.save_raw("ubj")) for name, booster in zip(TREES, boosters, strict=True)}
+    named = zip(TREE_FILES, model.residual.trees, strict=True)
+    return {name: bytes(booster.save_raw("ubj")) for name, booster in named}
 
 
 def _residual(described: dict[str, Any] | None, trees: dict[str, bytes]) -> ResidualModel | None:
@@ -114,8 +114,8 @@ def _residual(described: dict[str, Any] | None, trees: dict[str, bytes]) -> Resi
     import numpy as np
 
     linear = LinearStage(np.asarray(described["linear"]))
-    near, far = (_booster(trees[name]) for name in TREES)
-    return ResidualModel(linear, near, far)
+    boosters = tuple(_booster(trees[name]) for name in TREE_FILES)
+    return ResidualModel(linear, boosters, np.asarray(described["shares"]))
 
 
 def _booster(trees: bytes) -> Any:

@@ -1,7 +1,7 @@
 """Rolling-origin backtest: at every origin only what was known then, the champion beside the baselines.
 
-The model is trained before the first origin and again every week; profile, levels and lags are taken afresh at every
-origin, as in operation.
+The model is trained before the first origin and again every week, unless told otherwise; profile, levels and lags are
+taken afresh at every origin, as in operation.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class BacktestResult:
 def run(
     panel: pd.DataFrame, *, tz: str | Mapping[str, str], horizon: int, origins: int, every: pd.Timedelta | None = None,
     calendar: pd.DataFrame | Events | None = None, groups: Mapping[str, str] | None = None, seed: int = 7,
-    progress: Callable[[int, int], None] | None = None,
+    refit_every: pd.Timedelta | None = None, progress: Callable[[int, int], None] | None = None,
 ) -> BacktestResult:  # fmt: skip
     """Forecast from several past origins and compare with what happened.
 
@@ -63,6 +63,7 @@ def run(
         calendar: as for `model.train`.
         groups: as for `model.train`.
         seed: as for `model.train`.
+        refit_every: how long a model serves before the next is trained, by default a week.
         progress: called with (origins done, origins in all).
 
     Raises:
@@ -70,6 +71,7 @@ def run(
     """
     data = build_panel(panel)
     step = _step_h(every)
+    refit_ns = REFIT_EVERY_H * HOUR_NS if refit_every is None else refit_every.value
     by_zone = zones(data.sites, tz)
     main_tz = max(sorted(by_zone), key=lambda name: len(by_zone[name]))
     starts = origin_instants(data, main_tz, horizon, origins, step)
@@ -79,7 +81,7 @@ def run(
     trained_at = 0
     parts = []
     for number, origin in enumerate(starts):
-        if model is None or origin - trained_at >= REFIT_EVERY_H * HOUR_NS:
+        if model is None or origin - trained_at >= refit_ns:
             model = train_panel(
                 _before(data, origin), zone_names, dict(groups or {}), events, seed, max(horizon, MIN_TRAINED_H)
             )

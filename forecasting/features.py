@@ -28,6 +28,14 @@ NAMES: tuple[str, ...] = (
     *day_history.NAMES,
     *calendar_effects.NAMES,
 )  # fmt: skip
+# Values of other weeks and days less the profile: with the profile added they are values again.
+DEVIATIONS = np.array(
+    [
+        number
+        for first, last in (("fast", "like_days"), ("same_hour_last_day", "same_hour_7_days"))
+        for number in range(NAMES.index(first), NAMES.index(last) + 1)
+    ]
+)
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ import numpy as np
 
 from forecasting.panel import Floats, Ints
 
-LOW, HIGH = 0.1, 0.9
+HIGH = 0.9  # the upper end; the lower is its mirror image
 HORIZON_EDGES = (1, 2, 4, 7, 25, 73)  # first hour of each horizon group
 HOURS_PER_GROUP = 6
 # A cell with fewer residuals than this takes its horizon group's.
 MIN_RESIDUALS = 60
+FAR_H, DRAWS_PER_DAY = 25, 24 // HOURS_PER_GROUP
 # Without any validation residual: typical ends of a skewed band, in units of the spread.
 UNCALIBRATED = (-1.6, 2.0)
 
@@ -64,27 +65,44 @@ def horizon_group(horizon: Ints) -> Ints:
     return np.searchsorted(np.asarray(HORIZON_EDGES), horizon, side="right") - 1
 
 
-def calibrate(actual: Floats, prediction: Floats, unit: Floats, horizon: Ints, hour: Ints) -> Bands:
-    """Conformal ends of the band from residuals of a model that had not seen them."""
+def calibrate(
+    actual: Floats, prediction: Floats, unit: Floats, horizon: Ints, hour: Ints, days: int | None = None
+) -> Bands:
+    """Conformal ends of the band from residuals of a model that had not seen them.
+
+    Args:
+        actual: observed values.
+        prediction: their forecasts.
+        unit: local spread, as `spread_unit` gives it.
+        horizon: hours ahead, from 1.
+        hour: local hour of the target.
+        days: how many days the residuals come from, where they are few and their hours alike.
+    """
     scores = (actual - prediction) / unit
     rows, columns = len(HORIZON_EDGES), 24 // HOURS_PER_GROUP
     low, high = np.empty((rows, columns)), np.empty((rows, columns))
     at_row, at_column = horizon_group(horizon), hour // HOURS_PER_GROUP
-    overall = _ends(scores, UNCALIBRATED)
+    overall = _ends(scores, UNCALIBRATED, len(scores))
     for row in range(rows):
         in_row = at_row == row
-        row_ends = _ends(scores[in_row], overall)
+        # Days ahead, a good or bad week moves all its hours together: hours are no independent witnesses.
+        far = days is not None and HORIZON_EDGES[row] >= FAR_H
+        independent = DRAWS_PER_DAY * days if far and days else len(scores)
+        row_ends = _ends(scores[in_row], overall, independent)
         for column in range(columns):
-            low[row, column], high[row, column] = _ends(scores[in_row & (at_column == column)], row_ends)
+            cell = in_row & (at_column == column)
+            low[row, column], high[row, column] = _ends(scores[cell], row_ends, independent)
     return Bands(low, high)
 
 
-def _ends(scores: Floats, otherwise: tuple[float, float]) -> tuple[float, float]:
+def _ends(scores: Floats, otherwise: tuple[float, float], independent: int) -> tuple[float, float]:
     n = len(scores)
     if n < MIN_RESIDUALS:
         return otherwise
-    # The finite-sample rank of split-conformal prediction: ceil((n + 1) q) of n.
+    # The finite-sample rank of split-conformal prediction, ceil((m + 1) q) of m, with m independent residuals of n.
+    m = min(n, independent)
+    inner = min((m + 1) * HIGH / m, 1.0)
     ordered = np.sort(scores)
-    low = int(np.floor((n + 1) * LOW)) - 1
-    high = int(np.ceil((n + 1) * HIGH)) - 1
+    high = int(np.ceil(n * inner)) - 1
+    low = int(np.floor(n * (1.0 - inner)))
     return float(ordered[max(low, 0)]), float(ordered[min(high, n - 1)])

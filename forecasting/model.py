@@ -12,6 +12,7 @@ from forecasting import artefact, residual, scoring
 from forecasting.events import Events
 from forecasting.features import NAMES
 from forecasting.intervals import Bands, calibrate, spread_unit
+from forecasting.local_grid import DAY_HOURS
 from forecasting.metrics import coverage, wape
 from forecasting.panel import HOUR_NS, Floats, Ints, Panel, PanelError, build_panel, zones
 from forecasting.residual import ResidualModel
@@ -170,12 +171,12 @@ def train_panel(
     zone_names: str | dict[str, str] = tz if isinstance(tz, str) else dict(tz)
     laid_out = build_zones(panel, zones(panel.sites, zone_names), _numbered(panel.sites, groups), events)
     rows = training_rows(panel, laid_out, max_horizon, np.random.default_rng(seed))
-    fitted, bands, metrics = _fit(rows, panel.end_ns, seed)
+    fitted, bands, metrics = _fit(rows, panel.end_ns, seed, _shares(panel))
     metadata = _metadata(panel, rows, seed, max_horizon) | {"validation": metrics}
     return ForecastModel(fitted, bands, zone_names, groups, events, metadata)
 
 
-def _fit(rows: Rows, end_ns: int, seed: int) -> tuple[ResidualModel | None, Bands, dict[str, float]]:
+def _fit(rows: Rows, end_ns: int, seed: int, shares: Floats) -> tuple[ResidualModel | None, Bands, dict[str, float]]:
     """Fit on all but the last weeks, calibrate on those, then fit on everything with the size that proved right."""
     nothing = np.empty(0)
     no_bands = calibrate(nothing, nothing, nothing, nothing.astype(np.int64), nothing.astype(np.int64))
@@ -186,12 +187,19 @@ def _fit(rows: Rows, end_ns: int, seed: int) -> tuple[ResidualModel | None, Band
     before, after = rows.where(rows.target_ns < cut), rows.where(rows.origin_ns >= cut)
     if len(before) < MIN_ROWS or len(after) < MIN_ROWS // 5:
         return None, no_bands, {}
-    trial, (near, far) = residual.fit_validated(before, after, seed)
+    trial, rounds = residual.fit_validated(before, after, seed, shares)
     prediction = np.maximum(after.profile + trial.apply(after.features) * after.scale, 0)
     bands, metrics = _calibrated(after, prediction)
     # More data carries a few more trees.
-    fitted = residual.fit(rows, seed, (int(near * 1.1) + 1, int(far * 1.1) + 1))
-    return fitted, bands, metrics | {"trees_near": near, "trees_far": far, "validation_rows": len(after)}
+    fitted = residual.fit(rows, seed, tuple(int(count * 1.1) + 1 for count in rounds), shares)
+    sizes = {f"trees_{trees.name}": count for trees, count in zip(residual.TREES, rounds, strict=True)}
+    return fitted, bands, metrics | sizes | {"validation_rows": len(after)}
+
+
+def _shares(panel: Panel) -> Floats:
+    seen = np.isfinite(panel.values)
+    weeks = np.unique(np.flatnonzero(seen.any(axis=0)) // (7 * DAY_HOURS))
+    return residual.shares_for(int(seen.sum()), len(weeks))
 
 
 def _calibrated(rows: Rows, prediction: Floats) -> tuple[Bands, dict[str, float]]:
@@ -199,7 +207,8 @@ def _calibrated(rows: Rows, prediction: Floats) -> tuple[Bands, dict[str, float]
     unit = spread_unit(rows.spread, prediction, rows.scale)
     horizon, hour = rows.features[:, 0].astype(np.int64), rows.features[:, 1].astype(np.int64)
     odd = (rows.target_ns // DAY_NS) % 2 == 1
-    half = calibrate(rows.actual[odd], prediction[odd], unit[odd], horizon[odd], hour[odd])
+    days = len(np.unique(rows.target_ns // DAY_NS))
+    half = calibrate(rows.actual[odd], prediction[odd], unit[odd], horizon[odd], hour[odd], days)
     low, high = half.ends(prediction[~odd], unit[~odd], horizon[~odd], hour[~odd])
     column = {name: rows.features[:, NAMES.index(name)] for name in ("last_week", "four_week_mean")}
     metrics = {
@@ -209,7 +218,7 @@ def _calibrated(rows: Rows, prediction: Floats) -> tuple[Bands, dict[str, float]
         "wape_four_week_mean": wape(rows.actual, rows.profile + column["four_week_mean"] * rows.scale),
         "coverage": coverage(rows.actual[~odd], low, high),
     }
-    bands = calibrate(rows.actual, prediction, unit, horizon, hour)
+    bands = calibrate(rows.actual, prediction, unit, horizon, hour, days)
     return bands, {name: round(float(value), 5) for name, value in metrics.items()}
 
 

@@ -7,6 +7,7 @@ import pytest
 from forecasting.artefact import ArtefactError
 from forecasting.model import ForecastModel, train
 from forecasting.panel import PanelError
+from forecasting.residual import shares_for
 
 TZ = "Asia/Jakarta"
 
@@ -158,11 +159,12 @@ def test_a_level_shift_is_followed_within_a_week(panel):
 
 def test_a_forecast_stays_within_a_little_of_capacity(panel):
     capped = panel.assign(capacity=20.0, value=panel["value"].clip(upper=20))
-    out = train(capped, tz=TZ).predict(capped, origin=panel["hour"].max() + pd.Timedelta("1h"), horizon=168)
+    learnt = train(capped, tz=TZ)
+    out = learnt.predict(capped, origin=panel["hour"].max() + pd.Timedelta("1h"), horizon=168)
     assert out["prediction"].max() <= 21 and out["p90"].max() <= 21
     halved = pd.concat([capped, capped[capped["hour"] == capped["hour"].max()].assign(capacity=10.0)])
     halved = halved.drop_duplicates(["site_id", "hour"], keep="last")
-    later = train(capped, tz=TZ).predict(halved, origin=panel["hour"].max() + pd.Timedelta("25h"), horizon=24)
+    later = learnt.predict(halved, origin=panel["hour"].max() + pd.Timedelta("25h"), horizon=24)
     assert later["prediction"].max() <= 10.5 + 1e-6
 
 
@@ -209,3 +211,34 @@ def test_no_observation_at_all_is_refused(panel):
 def test_a_site_without_time_zone_is_named(panel):
     with pytest.raises(PanelError, match="site 'site-0' has no time zone"):
         train(panel, tz={"site-1": TZ})
+
+
+def test_a_site_that_stands_empty_since_weeks_is_forecast_near_empty(panel):
+    """Nobody announced the season's end; the site still reports, zeros."""
+    two = panel[panel["site_id"] >= "site-2"]
+    empty = (two["site_id"] == "site-3") & (two["hour"] > two["hour"].max() - pd.Timedelta(weeks=3))
+    after = two.assign(value=two["value"].mask(empty, 0.0))
+    origin = panel["hour"].max() + pd.Timedelta("1h")
+    level = train(after, tz=TZ).predict(after, origin=origin, horizon=168).groupby("site_id")["prediction"].mean()
+    usual = panel.groupby("site_id")["value"].mean()
+    assert level["site-3"] < 0.1 * usual["site-3"]
+    assert level["site-2"] == pytest.approx(usual["site-2"], rel=0.15)
+
+
+def test_counts_that_grow_are_not_forecast_at_their_old_level(panel):
+    two = panel[panel["site_id"] >= "site-2"]
+    growing = two.assign(value=two["value"] * 1.06 ** ((two["hour"] - two["hour"].min()).dt.days / 7))
+    origin = panel["hour"].min() + pd.Timedelta(weeks=9)
+    out = train(growing[growing["hour"] < origin], tz=TZ).predict(growing, origin=origin, horizon=168)
+    joined = out.merge(growing, on=["site_id", "hour"])
+    total = joined[["prediction", "baseline", "value"]].sum()
+    too_low = 1 - total / total["value"]
+    assert too_low["baseline"] > 0.1
+    assert abs(too_low["prediction"]) < 0.7 * too_low["baseline"]
+
+
+def test_trees_that_learnt_from_little_count_less_and_the_profile_more():
+    plenty, little = shares_for(1_000_000, 104), shares_for(500, 6)
+    assert (plenty.sum(axis=1) > 0.98).all() and (little.sum(axis=1) <= 1).all()
+    assert (little[:, 1:].sum(axis=1) < 0.25 * plenty[:, 1:].sum(axis=1)).all()
+    assert little[0].sum() == pytest.approx(1) and little[2].sum() == pytest.approx(0.75)
