@@ -56,8 +56,9 @@ class Driver:
 
 
 def drivers(
-    shares: Mapping[str, float], values: Mapping[str, float], calendar: Sequence[str], expected: float
-) -> list[Driver]:
+    shares: Mapping[str, float], values: Mapping[str, float], calendar: Sequence[str], expected: float, *,
+    has_peers: bool = True,
+) -> list[Driver]:  # fmt: skip
     """The reasons worth telling, largest first.
 
     Args:
@@ -65,10 +66,12 @@ def drivers(
         values: the features, in units of the site's scale.
         calendar: what the calendar says of the day and its neighbours, in words.
         expected: the forecast, people.
+        has_peers: whether there are other series; without, what they do is what the site itself does today.
     """
     effects: dict[str, float] = {}
     for name, share in shares.items():
         theme = _THEME_OF.get(name, PATTERN)
+        theme = TODAY if theme == PEERS and not has_peers else theme
         effects[theme] = effects.get(theme, 0.0) + share
     worth = [
         Driver(_words(theme, effect, values, calendar), round(effect, 1))

@@ -81,7 +81,7 @@ def explain(
     usual = max(float(asked["profile"]), 0.0)
     if said.method == "closed":
         return Explanation(series_id, said, local, usual, 1.0, [], _closed(local, calendar))
-    reasons = drivers(asked["shares"], asked["values"], calendar, said.predicted)
+    reasons = drivers(asked["shares"], asked["values"], calendar, said.predicted, has_peers=len(panel.tz) > 1)
     words = summary(local, usual, said.predicted, (said.p10, said.p90), reasons, calendar)
     if note := _note(said):
         words = f"{words} {note}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from forecasting.model import ForecastModel
     from forecasting.store import Panel, StoredModel
 
-# Eight weekly origins, each with a training of its own, where a champion's place is at stake; a first model only has
+# Eight weekly origins, each with a training of its own, where a champion's place is at stake. The first model only has
 # its errors measured, from seven midnights of one week with one training.
 ORIGINS, EVERY_H = 8, 168
 FIRST_ORIGINS, FIRST_EVERY_H = 7, 24

@@ -37,6 +37,12 @@ def test_a_measure_that_points_the_other_way_is_not_quoted() -> None:
     assert reasons == [Driver("the last hours ran below usual", -5.0)]
 
 
+def test_a_site_without_others_is_not_told_of_them() -> None:
+    reasons = drivers({"today": 3.0, "peers_today": 2.0}, {}, [], expected=50, has_peers=False)
+
+    assert reasons == [Driver("the last hours ran above usual", 5.0)]
+
+
 def test_what_is_too_small_to_matter_is_not_told() -> None:
     assert drivers({"today": 0.9, "peers_today": 0.9}, {}, [], expected=100) == []
 
