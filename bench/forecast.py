@@ -205,6 +205,8 @@ def champion_table(figures: pd.DataFrame) -> tuple[str, pd.DataFrame]:
 
 
 def _cell(value: float, best: float) -> str:
+    if np.isnan(value):
+        return "—"
     text = f"{100 * value:.2f}"
     return f"**{text}**" if value <= best * 1.0001 else text
 
