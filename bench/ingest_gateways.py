@@ -50,7 +50,9 @@ def measure(ground: Ground, seconds: float) -> list[Row]:
 @contextmanager
 def _api(ground: Ground, url: str) -> Iterator[int]:
     port = free_port()
-    environment = ground.environment(url, PLIMSOLL_API_PORT=str(port), PLIMSOLL_LOG_LEVEL="WARNING")
+    environment = ground.environment(
+        url, PLIMSOLL_API_PORT=str(port), PLIMSOLL_LOG_LEVEL="WARNING", PLIMSOLL_MAX_EVENTS_PER_MINUTE="0"
+    )
     with ground.running(environment, "api"):
         answers = http_ready(f"http://127.0.0.1:{port}/healthz")
         await_that(answers, "the API to answer", 60)

@@ -25,7 +25,9 @@ class Cluster:
 
         self._topics = list(topics)
         try:
-            self._admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="plimsoll-lander")
+            self._admin = KafkaAdminClient(
+                bootstrap_servers=bootstrap_servers, client_id="plimsoll-lander", reconnect_backoff_max_ms=1_000
+            )
         except KafkaError as error:
             raise PlimsollError(f"Kafka at {bootstrap_servers} cannot be reached: {error}") from error
 

@@ -58,6 +58,7 @@ class KafkaPythonSource:
                 fetch_max_bytes=FETCH_BYTES,
                 max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
                 metadata_max_age_ms=METADATA_AGE_MS,
+                reconnect_backoff_max_ms=1_000,  # by default a broker that is back is found up to 30 s later
                 session_timeout_ms=SESSION_TIMEOUT_MS,
                 heartbeat_interval_ms=HEARTBEAT_MS,
             )
