@@ -24,7 +24,7 @@ def city(sites: int, days: int) -> pd.DataFrame:
     """A seeded panel: daily and weekly habit, a season, a slow random level for each site, noise in proportion."""
     rng = np.random.default_rng(7)
     hours = pd.date_range("2025-01-06", periods=24 * days, freq="h", tz=TZ)
-    hour, weekday, day = hours.hour.to_numpy(), hours.dayofweek.to_numpy(), np.arange(24 * days) // 24
+    hour, weekday, day = hours.hour.to_numpy(), hours.day_of_week.to_numpy(), np.arange(24 * days) // 24
     parts = []
     for number in range(sites):
         peak = rng.normal(14, 4)
