@@ -74,8 +74,8 @@ class Decoder:
         """
         if not payload:
             raise InvalidEvent("empty", "the message has no value")
-        if _NUL in payload:
-            raise InvalidEvent("nul_character", "text holds a NUL character, which no table can store")
+        if holds_nul(payload):
+            raise _nul_character()
         try:
             event = Event(self._strict.decode(payload), None)
         except msgspec.ValidationError as error:
@@ -100,7 +100,7 @@ class Decoder:
             The contract's structs; None if any message is invalid or has unknown fields: then decode one by one.
         """
         try:
-            if _NUL in b"".join(payloads):  # type: ignore[arg-type]
+            if holds_nul(b"".join(payloads)):  # type: ignore[arg-type]
                 return None
             events = list(map(self._strict.decode, payloads))  # type: ignore[arg-type]
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError):
@@ -123,13 +123,20 @@ class Decoder:
         return Event(values, self._extra(message))
 
     def encode(self, event: Event) -> bytes:
-        """The canonical message of an event, as gateways produce it: known fields that are set, then unknown ones."""
+        """The canonical message of an event, as gateways produce it: known fields that are set, then unknown ones.
+
+        Raises:
+            InvalidEvent: text holds a NUL character.
+        """
         known = {
             k: v for k, v in zip(self.columns, msgspec.structs.astuple(event.values), strict=True) if v is not None
         }
         if event.extra:
             known |= msgspec.json.decode(event.extra)
-        return msgspec.json.encode(known)
+        encoded = msgspec.json.encode(known)
+        if holds_nul(encoded):
+            raise _nul_character()
+        return encoded
 
     def _extra(self, message: Mapping[str, Any]) -> str | None:
         unknown = {k: v for k, v in message.items() if k not in self._known}
@@ -141,8 +148,8 @@ class Decoder:
             raise InvalidEvent("invalid_extra", f"unknown fields cannot be kept: {error}") from error
         if len(text) > MAX_EXTRA_BYTES:
             raise InvalidEvent("too_large", f"unknown fields take more than {MAX_EXTRA_BYTES} bytes")
-        if "\\u0000" in text:
-            raise InvalidEvent("nul_character", "text holds a NUL character, which no table can store")
+        if holds_nul(text.encode()):
+            raise _nul_character()
         return text
 
     def _is_complete(self, values: Any) -> bool:
@@ -162,6 +169,15 @@ class Decoder:
             raise InvalidEvent("clock_ahead", f"lies {_span(ahead)} ahead of its arrival", self.contract.event_time)
         if at < self._oldest:
             raise InvalidEvent("clock_behind", f"lies before {self._oldest:%Y-%m-%d}", self.contract.event_time)
+
+
+def holds_nul(text: bytes) -> bool:
+    """Whether a JSON text holds the escape of a NUL character; a backslash that is itself escaped begins none."""
+    return _NUL in text and _NUL in text.replace(rb"\\", b"")
+
+
+def _nul_character() -> InvalidEvent:
+    return InvalidEvent("nul_character", "text holds a NUL character, which no table can store")
 
 
 def _as_object(payload: bytes) -> dict[str, Any]:

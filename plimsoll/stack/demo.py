@@ -216,8 +216,10 @@ def feed(platform: Platform, buses: int, weeks: float) -> None:
 def counts(platform: Platform) -> Sequence[tuple[str, str]]:
     """What the platform holds now, as (what, how much) for people."""
     queries = {
-        "events landed": "SELECT count(*) FROM raw.occupancy_events",
-        "of them through Kafka": "SELECT count(*) FROM raw.occupancy_events WHERE _partition >= 0",
+        "events landed, all streams": "SELECT sum(rows_landed) FROM ingest.landing_batches",
+        "of them through Kafka": (
+            "SELECT sum(next_offset) FROM ingest.offsets WHERE partition >= 0 AND topic NOT LIKE '%.dlq'"
+        ),
         "messages refused": "SELECT count(*) FROM ingest.rejected_messages",
         "sites": "SELECT count(*) FROM marts.dim_site",
         "site × hours": "SELECT count(*) FROM marts.fct_occupancy_hourly",
@@ -230,7 +232,13 @@ def counts(platform: Platform) -> Sequence[tuple[str, str]]:
     with connect(platform.settings.require_database_url(), autocommit=True) as connection:
         for what, query in queries.items():
             row = connection.execute(query).fetchone()  # type: ignore[arg-type]
-            found.append((what, f"{row[0]:,}" if row else "–"))
+            found.append((what, f"{row[0] or 0:,}" if row else "–"))
+        clock = connection.execute(
+            """
+            SELECT to_char(now() AT TIME ZONE time_zone, 'Dy HH24:MI') || ' ' || time_zone
+            FROM marts.dim_site GROUP BY time_zone ORDER BY count(*) DESC LIMIT 1
+            """
+        ).fetchone()
         errors = connection.execute(
             """
             SELECT method, wape FROM forecast.backtests
@@ -240,4 +248,6 @@ def counts(platform: Platform) -> Sequence[tuple[str, str]]:
             ORDER BY wape
             """
         ).fetchall()
+    if clock:
+        found.insert(0, ("there it is (buses run from 5 to 22)", clock[0]))
     return [*found, *((f"WAPE, {method.replace('_', ' ')}", f"{wape:.3f}") for method, wape in errors)]

@@ -99,7 +99,7 @@ def wrong_field(contract: Contract) -> st.SearchStrategy[Bad]:
 
     def spoiled(field: Field, value: Any) -> Bad:
         text = json.dumps(event | {field.name: value})
-        if "\\u0000" in text:
+        if "\\u0000" in text.replace("\\\\", ""):  # an escaped backslash begins no escape
             return bad(text.encode(), "nul_character")
         return bad(text.encode(), "invalid_field", "not_json", field=field.name)
 

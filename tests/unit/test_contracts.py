@@ -95,6 +95,21 @@ def test_an_event_survives_encoding_and_decoding(fields: dict[str, object]) -> N
     assert msgspec.structs.astuple(landed.values) == msgspec.structs.astuple(event.values)
 
 
+@pytest.mark.parametrize(
+    ("text", "is_refused"),
+    [(r'"a\u0000"', True), (r'"a\\u0000"', False), (r'"a\\\u0000"', True)],
+    ids=["a NUL", "a backslash and letters", "a backslash and a NUL"],
+)
+def test_only_the_escape_of_a_nul_character_is_refused_as_one(text: str, is_refused: bool) -> None:
+    payload = f'{{"site_id": {text}, "ts_device": "2026-01-15T12:00:00Z", "occupancy": 1}}'.encode()
+
+    if is_refused:
+        with pytest.raises(InvalidEvent, match="NUL character"):
+            occupancy.decode(payload, NOW)
+    else:
+        assert occupancy.decode(payload, NOW).values.site_id == msgspec.json.decode(text)
+
+
 def test_a_device_may_run_ahead_by_less_than_the_contract_allows() -> None:
     limit = CONTRACTS["occupancy.events"].max_ahead
     occupancy.validate(message(ts_device=NOW + limit - timedelta(seconds=1)), NOW)
