@@ -8,7 +8,6 @@ import numpy as np
 
 from forecasting.baselines import baselines
 from forecasting.intervals import Bands, spread_unit
-from forecasting.local_grid import DAY_HOURS
 from forecasting.panel import HOUR_NS, Floats, Ints
 from forecasting.residual import ResidualModel
 from forecasting.snapshot import Snapshot
@@ -125,8 +124,3 @@ def _widen_new_sites(
     wide_low = np.minimum(p10, prediction * low[:, None])
     wide_high = np.maximum(p90, prediction * high[:, None])
     return np.where(new, wide_low, p10), np.where(new, wide_high, p90)
-
-
-def horizon_days(horizon: int) -> int:
-    """Local days that a horizon can touch."""
-    return horizon // DAY_HOURS + 2

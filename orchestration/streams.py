@@ -113,8 +113,13 @@ def rejects_by_reason(connection: psycopg.Connection, topic: str) -> dict[str, i
 
 
 def ledger(connection: psycopg.Connection) -> dict[str, int]:
-    """`topic[partition]` to the next offset to land, for every stream: it moves when anything lands."""
-    rows = connection.execute("SELECT topic, partition, next_offset FROM ingest.offsets ORDER BY 1, 2")
+    """`topic[partition]` to the next offset to land, for every stream: it moves when anything lands.
+
+    Dead letters have a place in the ledger too; they change no mart.
+    """
+    rows = connection.execute(
+        "SELECT topic, partition, next_offset FROM ingest.offsets WHERE topic NOT LIKE '%.dlq' ORDER BY 1, 2"
+    )
     return {f"{topic}[{partition}]": next_offset for topic, partition, next_offset in rows}
 
 

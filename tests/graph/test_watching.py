@@ -76,6 +76,8 @@ def test_a_refresh_is_asked_for_once_when_the_ledger_moves(
 
     moved = new_landings(build_sensor_context(instance, resources={"platform": platform}))
     assert isinstance(moved, SensorResult)
+    # A dead letter changes no mart.
+    connection.execute("INSERT INTO ingest.offsets VALUES ('occupancy.events.dlq', 0, 'c', 'd', 3, now())")
     still = new_landings(build_sensor_context(instance, cursor=moved.cursor, resources={"platform": platform}))
 
     assert len(moved.run_requests or []) == 1
