@@ -15,6 +15,10 @@ import numpy as np
 from forecasting.panel import Floats, Ints
 
 HIGH = 0.9  # the upper end; the lower is its mirror image
+# What is forecast lies after the weeks that the residuals come from and is less like them than they are like each
+# other: on nine windows of seven panels, apart from the reported ones, nominal bands covered 79 % within six hours of
+# the origin and 76 % beyond. Half of that is made good beyond; all of it would be too wide where weeks are alike.
+DRIFT_H, DRIFT = 7, 0.01
 HORIZON_EDGES = (1, 2, 4, 7, 25, 73)  # first hour of each horizon group
 HOURS_PER_GROUP = 6
 # A cell with fewer residuals than this takes its horizon group's.
@@ -82,26 +86,27 @@ def calibrate(
     rows, columns = len(HORIZON_EDGES), 24 // HOURS_PER_GROUP
     low, high = np.empty((rows, columns)), np.empty((rows, columns))
     at_row, at_column = horizon_group(horizon), hour // HOURS_PER_GROUP
-    overall = _ends(scores, UNCALIBRATED, len(scores))
+    overall = _ends(scores, UNCALIBRATED, len(scores), HIGH)
     for row in range(rows):
         in_row = at_row == row
         # Days ahead, a good or bad week moves all its hours together: hours are no independent witnesses.
         far = days is not None and HORIZON_EDGES[row] >= FAR_H
         independent = DRAWS_PER_DAY * days if far and days else len(scores)
-        row_ends = _ends(scores[in_row], overall, independent)
+        high_end = HIGH + DRIFT * (HORIZON_EDGES[row] >= DRIFT_H)
+        row_ends = _ends(scores[in_row], overall, independent, high_end)
         for column in range(columns):
             cell = in_row & (at_column == column)
-            low[row, column], high[row, column] = _ends(scores[cell], row_ends, independent)
+            low[row, column], high[row, column] = _ends(scores[cell], row_ends, independent, high_end)
     return Bands(low, high)
 
 
-def _ends(scores: Floats, otherwise: tuple[float, float], independent: int) -> tuple[float, float]:
+def _ends(scores: Floats, otherwise: tuple[float, float], independent: int, high_end: float) -> tuple[float, float]:
     n = len(scores)
     if n < MIN_RESIDUALS:
         return otherwise
     # The finite-sample rank of split-conformal prediction, ceil((m + 1) q) of m, with m independent residuals of n.
     m = min(n, independent)
-    inner = min((m + 1) * HIGH / m, 1.0)
+    inner = min((m + 1) * high_end / m, 1.0)
     ordered = np.sort(scores)
     high = int(np.ceil(n * inner)) - 1
     low = int(np.floor(n * (1.0 - inner)))

@@ -89,6 +89,9 @@ PROFILE = NAMES.index("profile")
 # within six hours the last hours' deviation is nearly all, a week ahead the trees' view of the season.
 SHARE_EDGES = (1, 7, 25)  # first hour of each group
 SHARES = ((0.5, 0.5, 0.0), (0.4, 0.3, 0.3), (0.2, 0.4, 0.4))
+# A site that stood empty has next to no scale when it reopens: without a limit its first hours make leaves of a hundred
+# times the usual, which other sites then meet.
+HIGHEST = 5.0
 # With so many observations trees have half their share: after six weeks of one site they were 40 % worse than linear.
 HALF_TRUSTED_OBSERVATIONS = 1000
 # Weeks are what a forecast for days ahead learns from; two of them weigh as much as the profile's claim to be right.
@@ -154,8 +157,8 @@ class ResidualModel:
 
 
 def target(rows: Rows) -> Floats:
-    """What the model learns: value less profile, in units of the site's scale."""
-    return (rows.actual - rows.profile) / rows.scale
+    """What the model learns: value less profile, in units of the site's scale, at most HIGHEST."""
+    return np.minimum((rows.actual - rows.profile) / rows.scale, np.float32(HIGHEST))
 
 
 def fit(rows: Rows, seed: int, rounds: tuple[int, ...], shares: Floats) -> ResidualModel:
@@ -219,7 +222,9 @@ def _matrix(
     import xgboost
 
     mine = trees.rows(rows)
+    # WAPE counts people, not sites; the root leaves small sites a say.
+    weight = np.sqrt(mine.scale / mine.scale.mean())
     return xgboost.QuantileDMatrix(
-        trees.inputs(mine.features), target(mine) - trees.start(mine.features, linear), ref=reference,
+        trees.inputs(mine.features), target(mine) - trees.start(mine.features, linear), weight=weight, ref=reference,
         max_bin=PARAMETERS["max_bin"], nthread=1, feature_names=list(NAMES),
     )  # fmt: skip

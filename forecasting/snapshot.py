@@ -2,7 +2,8 @@
 
 `take` cuts the grid at the origin before it computes anything, for training and for scoring alike, so no feature can
 see past its origin. The sixteen most recent weeks in which a site reported are what it looks at; weeks of silence are
-skipped, so a site that was closed for a season is remembered as it was.
+skipped, and so are spells of one and the same value once they are over (`standstill.py`): a site that was closed for a
+season is remembered as it was.
 """
 
 from __future__ import annotations
@@ -55,7 +56,14 @@ class Snapshot:
         return np.tile(self.profile.level, (1, RECENT_DAYS // 7, 1))
 
 
-def take(grid: LocalGrid, day: int, hour: int, groups: Ints, ordinary: npt.NDArray[np.bool_] | None = None) -> Snapshot:
+def take(
+    grid: LocalGrid,
+    day: int,
+    hour: int,
+    groups: Ints,
+    spells: npt.NDArray[np.int32],
+    ordinary: npt.NDArray[np.bool_] | None = None,
+) -> Snapshot:
     """Cut the grid at an origin and summarise what lies before it.
 
     Args:
@@ -63,11 +71,12 @@ def take(grid: LocalGrid, day: int, hour: int, groups: Ints, ordinary: npt.NDArr
         day: day index of the origin, at least LEADING_DAYS.
         hour: local hour of the origin.
         groups: group number of each site.
+        spells: [site, day, hour], as `standstill.spells_over` gives them for the grid.
         ordinary: [site, day] up to the origin; days that are not (holidays, closures) are kept out of the profile.
     """
-    weeks = at_newest_level(_recent_weeks(grid, day, hour, ordinary))
+    weeks = at_newest_level(_recent_weeks(grid, day, hour, spells, ordinary))
     recent = np.full((grid.values.shape[0], RECENT_DAYS, DAY_HOURS), np.nan, dtype=np.float32)
-    known = grid.values[:, max(day - RECENT_DAYS + 1, 0) : day + 1]
+    known = _telling(grid, spells, slice(max(day - RECENT_DAYS + 1, 0), day + 1), day, hour)
     if known.shape[1]:
         recent[:, RECENT_DAYS - (day + 1 - max(day - RECENT_DAYS + 1, 0)) :][:, : known.shape[1]] = known
     if ordinary is not None:
@@ -79,14 +88,21 @@ def take(grid: LocalGrid, day: int, hour: int, groups: Ints, ordinary: npt.NDArr
     return Snapshot(grid, day, hour, weeks, recent, weekly_profile(weeks, weekdays, groups), weekdays)
 
 
-def _recent_weeks(grid: LocalGrid, day: int, hour: int, ordinary: npt.NDArray[np.bool_] | None) -> Floats:
+def _telling(grid: LocalGrid, spells: npt.NDArray[np.int32], days: slice, day: int, hour: int) -> Floats:
+    """Values of some days without the spells known to be over at the origin."""
+    return np.where(spells[:, days] < day * DAY_HOURS + hour, np.float32(np.nan), grid.values[:, days])
+
+
+def _recent_weeks(
+    grid: LocalGrid, day: int, hour: int, spells: npt.NDArray[np.int32], ordinary: npt.NDArray[np.bool_] | None
+) -> Floats:
     """The newest WEEKS blocks of seven days that end on the origin's weekday and hold any observation."""
     blocks = min((day + 1) // 7, LOOK_BACK_WEEKS)
     sites = grid.values.shape[0]
     start = day + 1 - 7 * blocks
     values = np.full((sites, 7 * blocks, DAY_HOURS), np.nan, dtype=np.float32)
     stop = min(day + 1, grid.days)
-    values[:, : stop - start] = grid.values[:, start:stop]
+    values[:, : stop - start] = _telling(grid, spells, slice(start, stop), day, hour)
     if ordinary is not None:
         values[~ordinary[:, start : day + 1]] = np.nan
     values[:, -1, hour:] = np.nan

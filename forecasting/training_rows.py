@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from forecasting.calendar_effects import calendar_effects
 from forecasting.day_history import DayHistory, day_history
@@ -17,6 +18,7 @@ from forecasting.features import NAMES, feature_matrix
 from forecasting.local_grid import DAY_HOURS, LocalGrid, local_grid, local_midnight_ns
 from forecasting.panel import HOUR_NS, Floats, Ints, Panel
 from forecasting.snapshot import Snapshot, take
+from forecasting.standstill import spells_over
 
 MAX_ROWS = 300_000
 # More rows than this for each observation only repeat what is known.
@@ -35,12 +37,13 @@ class Zone:
     groups: Ints
     history: DayHistory
     events: ZoneEvents
+    spells: npt.NDArray[np.int32]
 
     def snapshot(self, origin_ns: int) -> Snapshot:
         """What is known of this zone's sites at an origin."""
         day, hour = self.grid.cells(np.array([origin_ns]))
         ordinary = self.events.ordinary(origin_ns, int(day[0]))
-        return take(self.grid, int(day[0]), int(hour[0]), self.groups, ordinary)
+        return take(self.grid, int(day[0]), int(hour[0]), self.groups, self.spells, ordinary)
 
     def features(self, snapshot: Snapshot, origin_ns: int, site: Ints, days_ahead: Ints, hour: Ints) -> Floats:
         """Feature rows of (site, target) pairs as known at an origin; see `features.feature_matrix`."""
@@ -187,5 +190,7 @@ def build_zones(panel: Panel, rows_by_tz: dict[str, list[int]], groups: Ints, ca
     for tz, rows in rows_by_tz.items():
         grid = local_grid(panel, rows, tz)
         names = [panel.sites[row] for row in rows]
-        zones.append(Zone(grid, groups[np.asarray(rows)], day_history(grid), calendar.for_grid(grid, names)))
+        members = groups[np.asarray(rows)]
+        events = calendar.for_grid(grid, names)
+        zones.append(Zone(grid, members, day_history(grid), events, spells_over(grid.values)))
     return sorted(zones, key=lambda zone: -len(zone.grid.rows))
