@@ -17,12 +17,12 @@ _CHAMPIONS = TableSchema(
     columns=[
         TableColumn("tenant"),
         TableColumn("group"),
-        TableColumn("model_version"),
-        TableColumn("learnt_until", description="UTC."),
         TableColumn("wape", "float", description="A week ahead, in its trial."),
         TableColumn("baseline_wape", "float", description="Of the four-week mean over the same hours."),
         TableColumn("better_by", description="Than the baseline."),
         TableColumn("coverage", "float", description="Of the 80 % band."),
+        TableColumn("model_version"),
+        TableColumn("learnt_until", description="UTC."),
     ]
 )
 
@@ -102,12 +102,12 @@ def _champion(one: ChampionErrors) -> TableRecord:
         {
             "tenant": one.tenant_id,
             "group": one.series_group,
-            "model_version": one.model_version,
-            "learnt_until": f"{one.trained_to:%Y-%m-%d %H:%M}",
             "wape": None if one.wape is None else _rounded(one.wape),
             "baseline_wape": None if one.baseline_wape is None else _rounded(one.baseline_wape),
             "better_by": "" if better is None else f"{better:.1%}",
             "coverage": None if one.coverage_80 is None else _rounded(one.coverage_80),
+            "model_version": one.model_version,
+            "learnt_until": f"{one.trained_to:%Y-%m-%d %H:%M}",
         }
     )
 

@@ -128,8 +128,8 @@ def backtests(
             metadata["models_judged"] += 1
             metadata["models_promoted"] += trial.decision.promoted
             metadata |= trial_metadata(tenant, group, trial)
-        metadata["champions"] = champions_table(champion_errors(connection))
-    return MaterializeResult(metadata=metadata)
+        standing = champions_table(champion_errors(connection))
+    return MaterializeResult(metadata={"champions": standing, **metadata})
 
 
 @asset(
