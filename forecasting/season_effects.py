@@ -86,7 +86,7 @@ def _seasons(entries: list[ZoneEvent], sites: int, days: int) -> _Seasons:
 def _effects(snapshot: Snapshot, seasons: _Seasons, ordinary: np.ndarray) -> Floats:
     """[season, site, weekday or weekend, hour]: how far a day lies above the usual, over the site's mean level."""
     sites = len(snapshot.profile.scale)
-    effect = np.zeros((len(seasons.parts) + 1, sites, 2, DAY_HOURS))
+    effect = np.zeros((len(seasons.parts) + 1, sites, 2, DAY_HOURS), dtype=np.float32)
     for number, entries in seasons.parts.items():
         total, count = np.zeros(effect.shape[1:]), np.zeros(effect.shape[1:])
         for entry in entries:
@@ -131,7 +131,7 @@ def _held_by_profile(snapshot: Snapshot, seasons: _Seasons, effect: Floats, ordi
     days = np.arange(max(snapshot.day - 7 * WEEKS, -1) + 1, snapshot.day + 1)
     days = days[len(days) % 7 :]
     weeks = len(days) // 7
-    seen = np.repeat(ordinary[:, days, None], DAY_HOURS, axis=2).astype(np.float64)
+    seen = np.repeat(ordinary[:, days, None], DAY_HOURS, axis=2).astype(np.float32)
     seen[:, :-1] *= np.isfinite(snapshot.grid.values[:, days[:-1]])
     seen[:, -1, snapshot.hour :] = 0
     weight = seen.reshape(-1, weeks, 7, DAY_HOURS) * recency_weights(weeks, HALF_LIFE_WEEKS)[::-1, None, None]
