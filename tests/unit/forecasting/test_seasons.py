@@ -49,6 +49,7 @@ def shift(panel: pd.DataFrame, day: str, events: Events = INDONESIA) -> np.ndarr
     [
         ("ID", [("2026-02-19", 30), ("2026-03-14", 6), ("2026-03-21", 8)]),
         ("TR", [("2026-02-18", 30), ("2026-03-13", 6), ("2026-03-20", 8)]),
+        ("KZ", []),  # Eid al-Adha is a holiday there, Eid al-Fitr is not
         ("US-CA", []),
     ],
 )
