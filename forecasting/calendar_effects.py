@@ -10,6 +10,7 @@ import numpy.typing as npt
 from forecasting.day_history import DayHistory
 from forecasting.events import EVENT, HOLIDAY, SCHOOL_HOLIDAY, ZoneEvent, ZoneEvents
 from forecasting.panel import Floats, Ints
+from forecasting.season_effects import season_shift
 from forecasting.snapshot import Snapshot
 
 NAMES = (
@@ -33,6 +34,7 @@ class CalendarEffects:
         kinds: [site, day, hour], one bit per kind.
         effect: [day, site, days ahead], usual change of a day's total as a fraction: by that day's holiday or event, by
             tomorrow's, by yesterday's.
+        season: [site, days ahead, hour], what the day's season adds to the profile, in units of the site's scale.
         school: [site], how much fuller school holidays are than term, as a fraction; 0 where unknown.
         school_share: [site], share of the last four weeks that were school holidays.
         school_share_week: [site], the same of the last week.
@@ -40,6 +42,7 @@ class CalendarEffects:
 
     kinds: npt.NDArray[np.uint8]
     effect: Floats
+    season: Floats
     school: Floats
     school_share: Floats
     school_share_week: Floats
@@ -60,7 +63,10 @@ class CalendarEffects:
         out[0], out[1], out[2] = holiday, school, here & EVENT > 0
         out[3], out[4] = yesterday & HOLIDAY > 0, tomorrow & HOLIDAY > 0
         on, eve, after = self.effect[:, site, np.minimum(days_ahead, self.effect.shape[2] - 1)]
-        out[5], out[6], out[7] = special * on * level, ~special * eve * level, ~special * after * level
+        season = self.season[site, np.minimum(days_ahead, self.season.shape[1] - 1), hour]
+        # A holiday was measured against the weeks before it, whatever season they were in.
+        out[5] = np.where(special, on * level, season)
+        out[6], out[7] = ~special * eve * level, ~special * after * level
         out[8] = holiday * (sunday / snapshot.profile.scale[site] - level)
         out[9] = (school - self.school_share[site]) * self.school[site] * level
         out[10] = (school - self.school_share_week[site]) * self.school[site] * level
@@ -80,6 +86,7 @@ def calendar_effects(
     return CalendarEffects(
         kinds,
         np.stack([_event_effects(snapshot, history, events, known, max_days_ahead, beside) for beside in BESIDE]),
+        season_shift(snapshot, events, origin_ns, max_days_ahead),
         _school_effect(snapshot, history, kinds, is_school, past),
         is_school[:, -PROFILE_DAYS:].sum(axis=1) / np.float32(PROFILE_DAYS),
         is_school[:, -7:].sum(axis=1) / np.float32(7),

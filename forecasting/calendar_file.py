@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from forecasting.country_calendar import country_calendar
 from forecasting.events import Events
 from forecasting.panel import PanelError
 from forecasting.panel_file import read_table
-from forecasting.public_holidays import public_holidays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ def read_calendar(path: Path | None, country: str | None, hours: pd.Series) -> E
 
     Args:
         path: CSV or Parquet as `Events.from_frame` takes it; None for no file.
-        country: as for `public_holidays`; None for none.
+        country: as for `country_calendar`; None for none.
         hours: the panel's hours.
 
     Raises:
@@ -32,7 +32,7 @@ def read_calendar(path: Path | None, country: str | None, hours: pd.Series) -> E
     """
     entries = list(_events(path).entries) if path is not None else []
     if country is not None and len(hours):
-        entries += public_holidays(country, hours.min().date() - MARGIN, hours.max().date() + MARGIN)
+        entries += country_calendar(country, hours.min().date() - MARGIN, hours.max().date() + MARGIN)
     return Events.of(entries)
 
 

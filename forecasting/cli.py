@@ -40,14 +40,16 @@ def backtest(
     calendar: Annotated[
         Path | None,
         typer.Option(
-            help="Events (CSV or Parquet): site_id or *, start, end, kind (holiday, school_holiday, closure, event), "
-            "name, known_at. None counts before it was known.",
+            help="Events (CSV or Parquet): site_id or *, start, end, kind (holiday, school_holiday, closure, event, "
+            "season), name, known_at. None counts before it was known.",
             show_default=False,
         ),
     ] = None,
     country: Annotated[
         str | None,
-        typer.Option(help="Public holidays of all sites: a country, or with its subdivision: ID, US-CA, AU-VIC."),
+        typer.Option(
+            help="Whose public holidays, and Ramadan where it is kept, count at all sites: ID, US-CA, AU-VIC."
+        ),
     ] = None,
     out: Annotated[
         Path | None,

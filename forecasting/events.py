@@ -1,4 +1,4 @@
-"""Calendar events: holidays, school holidays, closures and one-off events, each from the moment it was known."""
+"""Calendar events: holidays, school holidays, closures, one-off events, seasons; each from when it was known."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Bools = npt.NDArray[np.bool_]
 
-KINDS = ("holiday", "school_holiday", "closure", "event")
-HOLIDAY, SCHOOL_HOLIDAY, CLOSURE, EVENT = (1 << number for number in range(len(KINDS)))
+KINDS = ("holiday", "school_holiday", "closure", "event", "season")
+HOLIDAY, SCHOOL_HOLIDAY, CLOSURE, EVENT, SEASON = (1 << number for number in range(len(KINDS)))
 EVERY_SITE = "*"
 ALWAYS_KNOWN = -(2**62)
 # Local days kept beyond the last observation, for targets that lie ahead.
@@ -65,10 +65,10 @@ class Events:
         """Read a calendar table; a calendar that was read already is given back.
 
         Args:
-            frame: `site_id` (or `*` for every site), `start`, `end`, `kind` (holiday, school_holiday, closure, event),
-                optionally `name`, `known_at`. Without a time zone, start and end are on the site's wall clock. If both
-                have no time of day, the days are whole and `end` is included. An entry without `known_at` counts as
-                always known; a `known_at` without a time zone is UTC.
+            frame: `site_id` (or `*` for every site), `start`, `end`, `kind` (one of KINDS), optionally `name`,
+                `known_at`. Without a time zone, start and end are on the site's wall clock. If both have no time of
+                day, the days are whole and `end` is included. An entry without `known_at` counts as always known; a
+                `known_at` without a time zone is UTC.
             end_is_included: whether an end without a time of day means the whole of that day.
 
         Raises:

@@ -6,12 +6,25 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dagster import MetadataValue
+from dagster import MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
 if TYPE_CHECKING:
     from forecasting.operation.predicting import Scored
     from forecasting.operation.trial import Trial
-    from forecasting.store import Panel
+    from forecasting.store import ChampionErrors, Panel
+
+_CHAMPIONS = TableSchema(
+    columns=[
+        TableColumn("tenant"),
+        TableColumn("group"),
+        TableColumn("wape", "float", description="A week ahead, in its trial."),
+        TableColumn("baseline_wape", "float", description="Of the four-week mean over the same hours."),
+        TableColumn("better_by", description="Than the baseline."),
+        TableColumn("coverage", "float", description="Of the 80 % band."),
+        TableColumn("model_version"),
+        TableColumn("learnt_until", description="UTC."),
+    ]
+)
 
 
 def panel_metadata(panels: Sequence[Panel]) -> dict[str, Any]:
@@ -76,6 +89,27 @@ def trial_metadata(tenant: str, group: str, trial: Trial) -> dict[str, Any]:
         "window_to": MetadataValue.timestamp(trial.window_to),
     }
     return _named(tenant, group, metadata)
+
+
+def champions_table(champions: Sequence[ChampionErrors]) -> TableMetadataValue:
+    """Every champion with the errors of its trial."""
+    return MetadataValue.table([_champion(one) for one in champions], schema=_CHAMPIONS)
+
+
+def _champion(one: ChampionErrors) -> TableRecord:
+    better = 1 - one.wape / one.baseline_wape if one.wape is not None and one.baseline_wape else None
+    return TableRecord(
+        {
+            "tenant": one.tenant_id,
+            "group": one.series_group,
+            "wape": None if one.wape is None else _rounded(one.wape),
+            "baseline_wape": None if one.baseline_wape is None else _rounded(one.baseline_wape),
+            "better_by": "" if better is None else f"{better:.1%}",
+            "coverage": None if one.coverage_80 is None else _rounded(one.coverage_80),
+            "model_version": one.model_version,
+            "learnt_until": f"{one.trained_to:%Y-%m-%d %H:%M}",
+        }
+    )
 
 
 def prediction_metadata(origin: datetime, known: dict[str, Scored]) -> dict[str, Any]:

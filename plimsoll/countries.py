@@ -1,11 +1,11 @@
-"""Public holidays by country and subdivision (package `holidays`), and the country that a time zone lies in."""
+"""Holidays and Ramadan by country and subdivision (package `holidays`), and the country a time zone lies in."""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from io import StringIO
 
@@ -15,6 +15,8 @@ from plimsoll.errors import PlimsollError
 _SAME_DAY = re.compile(r"\s*(\(.*?\)|Second Day|Joint Holiday)\s*", re.IGNORECASE)
 # Bridge days that a government declares (Indonesia's cuti bersama) empty offices like any holiday.
 _CATEGORIES = ("public", "government")
+# A Ramadan that ended before the first day still shows in the weeks after it.
+_NEAR = timedelta(days=60)
 
 
 class UnknownCountry(PlimsollError):
@@ -49,6 +51,32 @@ def holidays_of(country: str, first: date, last: date) -> dict[date, str]:
         for day, names in sorted(found.items())
         if first <= day <= last
     }
+
+
+def ramadans_of(country: str, first: date, last: date) -> list[tuple[date, date]]:
+    """First day of Ramadan, and Eid al-Fitr, of each near the days asked for; none where Eid is no holiday.
+
+    Args:
+        country: as for `holidays_of`.
+        first: first day.
+        last: last day.
+
+    Raises:
+        UnknownCountry: the message says what to write.
+    """
+    import holidays
+
+    code, subdivision = _required(country)
+    known = holidays.country_holidays(code, subdiv=subdivision, years=range(first.year - 1, last.year + 2))
+    # The package knows when Ramadan begins by each country's reckoning, but names the day only where it is a holiday.
+    moon = getattr(known, "_islamic_calendar", None)
+    if moon is None:
+        return []
+    years = sorted(known.years)
+    begins = sorted({day for year in years for day, _ in moon.ramadan_beginning_dates(year)})
+    eids = sorted({day for year in years for day, _ in moon.eid_al_fitr_dates(year)})
+    pairs = [(max(day for day in begins if day < eid), eid) for eid in eids if eid in known and begins[0] < eid]
+    return [(begin, eid) for begin, eid in pairs if first - _NEAR <= eid and begin <= last + _NEAR]
 
 
 def seed_text(countries: Iterable[str], first: date, last: date) -> str:

@@ -74,8 +74,8 @@ def _events(
 
 
 def _holidays(panel: Panel, countries: Mapping[str, str], default: str | None, until: datetime) -> list[Event]:
+    from forecasting.country_calendar import country_calendar
     from forecasting.events import EVERY_SITE
-    from forecasting.public_holidays import public_holidays
     from plimsoll.countries import country_of
 
     sites = defaultdict(list)
@@ -88,5 +88,5 @@ def _holidays(panel: Panel, countries: Mapping[str, str], default: str | None, u
     return [
         event
         for place, those in sorted(sites.items())
-        for event in public_holidays(place, first, last, everywhere.get(place, those))
+        for event in country_calendar(place, first, last, everywhere.get(place, those))
     ]

@@ -40,6 +40,19 @@ class StoredModel:
     artefact: bytes = field(default=b"", repr=False)
 
 
+@dataclass(frozen=True)
+class ChampionErrors:
+    """A champion with the errors of its trial; a measure is None where it was promoted without one."""
+
+    tenant_id: str
+    series_group: str
+    model_version: str
+    trained_to: datetime
+    wape: float | None
+    baseline_wape: float | None
+    coverage_80: float | None
+
+
 def save_model(
     connection: psycopg.Connection,
     tenant_id: str,
@@ -155,6 +168,27 @@ def list_models(connection: psycopg.Connection, tenant_id: str) -> list[StoredMo
             FROM forecast.models WHERE tenant_id = %s ORDER BY series_group, created_at DESC, model_version
             """,
             [tenant_id],
+        ).fetchall()
+
+
+def champion_errors(connection: psycopg.Connection) -> list[ChampionErrors]:
+    """Every tenant's champions by group, with what their trials measured; the baseline is the four-week mean."""
+    with connection.cursor(row_factory=class_row(ChampionErrors)) as cursor:
+        return cursor.execute(
+            """
+            SELECT champion.tenant_id, champion.series_group, champion.model_version, champion.trained_to,
+                own.wape, baseline.wape AS baseline_wape, own.coverage_80
+            FROM forecast.models AS champion
+            LEFT JOIN forecast.backtests AS own
+                ON (own.tenant_id, own.model_version) = (champion.tenant_id, champion.model_version)
+                AND own.method = 'champion'
+            LEFT JOIN forecast.backtests AS baseline
+                ON (baseline.tenant_id, baseline.model_version, baseline.horizon_h)
+                    = (own.tenant_id, own.model_version, own.horizon_h)
+                AND baseline.method = 'four_week_mean'
+            WHERE champion.status = 'champion'
+            ORDER BY champion.tenant_id, champion.series_group
+            """
         ).fetchall()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -53,7 +55,10 @@ class NewCalendarEvent(BaseModel):
     end: Annotated[
         NaiveDatetime, Field(description="On the site's clock. If start and end have no time, it is the last day.")
     ]
-    kind: Annotated[EventKind, Field(description="A closure makes the forecast 0.")]
+    kind: Annotated[
+        EventKind,
+        Field(description="A closure makes the forecast 0; a season is weeks with a daily rhythm of their own."),
+    ]
     name: Annotated[Name, Field(description="What people call it; equal names are the same event in other years.")]
     known_at: Annotated[
         AwareDatetime | None, Field(description="No forecast made before it knows of the event; by default now.")
@@ -72,6 +77,32 @@ class NewCalendarEvent(BaseModel):
         """The first instant after the event."""
         has_no_time = self.start == _midnight(self.start) and self.end == _midnight(self.end)
         return self.end + timedelta(days=1) if has_no_time else self.end
+
+
+@dataclass
+class Imported:
+    """What became of the events of a file."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+
+def list_events(
+    connection: psycopg.Connection,
+    tenant_id: str,
+    *,
+    site_id: str | None = None,
+    kind: str | None = None,
+    ends_after: datetime | None = None,
+) -> list[Row]:
+    """A tenant's events by start."""
+    query = {
+        "tenant_id": tenant_id, "site_id": site_id, "kind": kind, "ends_after": ends_after, "after_start": None,
+        "after_id": None, "limit": None,
+    }  # fmt: skip
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(EVENTS, query).fetchall()
 
 
 def add_event(connection: psycopg.Connection, tenant_id: str, event: NewCalendarEvent) -> Row:
@@ -93,6 +124,33 @@ def add_event(connection: psycopg.Connection, tenant_id: str, event: NewCalendar
         ).fetchone()
     assert row is not None
     return row
+
+
+def import_events(connection: psycopg.Connection, tenant_id: str, events: Mapping[int, NewCalendarEvent]) -> Imported:
+    """Put the events of a file, by line, into the calendar, all or none; one that is there already is not added again.
+
+    Raises:
+        RegistryError: unknown_site; the message names the line.
+    """
+    done = Imported()
+    with connection.transaction():
+        for line, event in events.items():
+            there = _same_event(connection, tenant_id, event)
+            if there is None:
+                try:
+                    add_event(connection, tenant_id, event)
+                except RegistryError as error:
+                    raise RegistryError(error.code, f"line {line}: {error.field}: {error}", error.field) from error
+                done.added += 1
+            elif event.known_at in (None, there["known_at"]):
+                done.unchanged += 1
+            else:
+                connection.execute(
+                    "UPDATE registry.calendar_events SET known_at = %s WHERE tenant_id = %s AND calendar_event_id = %s",
+                    [event.known_at, tenant_id, there["calendar_event_id"]],
+                )
+                done.changed += 1
+    return done
 
 
 def remove_event(connection: psycopg.Connection, tenant_id: str, calendar_event_id: UUID) -> None:
@@ -127,6 +185,18 @@ def _require_site(connection: psycopg.Connection, tenant_id: str, site_id: str) 
     ).fetchone()
     if site_id != EVERY_SITE and known is None:
         raise RegistryError("unknown_site", f"no site or series '{site_id}' is known; write * for all", "site_id")
+
+
+def _same_event(connection: psycopg.Connection, tenant_id: str, event: NewCalendarEvent) -> Row | None:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT calendar_event_id, known_at FROM registry.calendar_events
+            WHERE tenant_id = %s AND site_id = %s AND starts_at = %s AND ends_at = %s AND kind = %s AND name = %s
+            ORDER BY known_at LIMIT 1
+            """,
+            [tenant_id, event.site_id, event.start, event.ends_at, event.kind, event.name],
+        ).fetchone()
 
 
 def _midnight(at: datetime) -> datetime:

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
+from ingest.registry.console import CsvFile, Tenant, checked, registry, table
 from plimsoll.errors import PlimsollError
-
-if TYPE_CHECKING:
-    import psycopg
-    from pydantic import BaseModel
-
-Entry = TypeVar("Entry", bound="BaseModel")
 
 tenants = typer.Typer(no_args_is_help=True, help="The tenants: whose sites, devices and events they are.")
 sites = typer.Typer(no_args_is_help=True, help="The sites: buses, venues, road areas, stops.")
 devices = typer.Typer(no_args_is_help=True, help="The devices, their sites and secrets.")
 gtfs = typer.Typer(no_args_is_help=True, help="Routes, stops and timetables.")
 
-Tenant = Annotated[str | None, typer.Option(help="Owner; default: PLIMSOLL_DEFAULT_TENANT.")]
-CsvFile = Annotated[Path, typer.Argument(help="A CSV file whose columns are named like the fields.")]
 Instant = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z"], metavar="YYYY-MM-DDTHH:MM:SS±HHMM")]
 
 
@@ -44,7 +35,7 @@ def add_tenant(
         TypeAdapter(Name).validate_python(tenant_id)
     except ValidationError as error:
         raise PlimsollError(f"TENANT_ID: {first_error(error)[1]}") from error
-    with _registry(tenant_id) as (connection, _):
+    with registry(tenant_id) as (connection, _):
         put_tenant(connection, tenant_id, name)
     typer.echo(f"registered {tenant_id}")
 
@@ -54,9 +45,9 @@ def list_tenants() -> None:
     """Show the tenants."""
     from ingest.registry.tenants import list_tenants
 
-    with _registry(None) as (connection, _):
+    with registry(None) as (connection, _):
         rows = list_tenants(connection)
-    _table(rows, ["tenant_id", "name", "sites", "devices"])
+    table(rows, ["tenant_id", "name", "sites", "devices"])
 
 
 @sites.command("add")
@@ -83,11 +74,11 @@ def add_site(
     from ingest.registry.entries import NewSite
     from ingest.registry.sites import add_site
 
-    entry = _checked(
+    entry = checked(
         NewSite, site_id=site_id, name=name, kind=kind, capacity=capacity, seats=seats, standing=standing,
         time_zone=time_zone, country=country, route_id=route, lat=lat, lon=lon, hold_s=hold,
     )  # fmt: skip
-    with _registry(tenant) as (connection, tenant_id):
+    with registry(tenant) as (connection, tenant_id):
         add_site(connection, tenant_id, entry)
     typer.echo(f"registered {site_id}")
 
@@ -99,9 +90,9 @@ def list_sites(
     """Show the sites."""
     from ingest.registry.sites import list_sites
 
-    with _registry(tenant) as (connection, tenant_id):
+    with registry(tenant) as (connection, tenant_id):
         rows = list_sites(connection, tenant_id, kind=kind)
-    _table(
+    table(
         rows,
         ["site_id", "name", "kind", "capacity", "seats", "standing", "time_zone", "country", "route_id", "is_active"],
     )
@@ -114,8 +105,8 @@ def import_sites(file: CsvFile, tenant: Tenant = None) -> None:
     from ingest.registry.entries import NewSite
     from ingest.registry.sites import put_sites
 
-    entries = read_entries(file, NewSite, "site_id")
-    with _registry(tenant) as (connection, tenant_id):
+    entries = read_entries(file, NewSite, ["site_id"]).values()
+    with registry(tenant) as (connection, tenant_id):
         put_sites(connection, tenant_id, entries)
     typer.echo(f"{len(entries):,} sites are registered")
 
@@ -136,11 +127,11 @@ def add_device(
     from ingest.registry.devices import add_device
     from ingest.registry.entries import NewDevice
 
-    entry = _checked(
+    entry = checked(
         NewDevice, device_id=device_id, site_id=site, signs=not unsigned, secret=_secret_in(secret_file),
         valid_from=valid_from, valid_to=valid_to,
     )  # fmt: skip
-    with _registry(tenant) as (connection, tenant_id):
+    with registry(tenant) as (connection, tenant_id):
         secret = add_device(connection, tenant_id, entry)
     typer.echo(f"registered {device_id}", err=True)
     if secret and not secret_file:
@@ -154,9 +145,9 @@ def list_devices(
     """Show the devices; never their secrets."""
     from ingest.registry.devices import list_devices
 
-    with _registry(tenant) as (connection, tenant_id):
+    with registry(tenant) as (connection, tenant_id):
         rows = list_devices(connection, tenant_id, site_id=site)
-    _table(rows, ["device_id", "site_id", "signs", "state", "valid_from", "valid_to"])
+    table(rows, ["device_id", "site_id", "signs", "state", "valid_from", "valid_to"])
 
 
 @devices.command("import")
@@ -177,10 +168,10 @@ def import_devices(
     from ingest.registry.entries import NewDevice
     from ingest.registry.imports import import_devices
 
-    entries = read_entries(file, NewDevice, "device_id")
+    entries = read_entries(file, NewDevice, ["device_id"]).values()
     if secrets_to is not None and secrets_to.exists():
         raise PlimsollError(f"--secrets-to {secrets_to}: the file exists; name a new one")
-    with _registry(tenant) as (connection, tenant_id):
+    with registry(tenant) as (connection, tenant_id):
         done = import_devices(connection, tenant_id, entries, secrets_to)
     typer.echo(f"registered {done.added:,}, moved {done.moved:,}, unchanged {done.unchanged:,}")
 
@@ -194,7 +185,7 @@ def move_device(
     """Let a device count for another site from now on."""
     from ingest.registry.devices import move_device
 
-    with _registry(tenant) as (connection, tenant_id):
+    with registry(tenant) as (connection, tenant_id):
         move_device(connection, tenant_id, device_id, site)
     typer.echo(f"{device_id} counts for {site}")
 
@@ -212,7 +203,7 @@ def rotate_secret(
 
     from ingest.registry.devices import exchange_secret
 
-    with _registry(tenant) as (connection, tenant_id):
+    with registry(tenant) as (connection, tenant_id):
         secret = exchange_secret(connection, tenant_id, device_id, timedelta(hours=overlap_hours))
     typer.echo(f"the old secret of {device_id} counts for {overlap_hours:g} more hours", err=True)
     typer.echo(secret)
@@ -223,7 +214,7 @@ def revoke_device(device_id: Annotated[str, typer.Argument()], tenant: Tenant = 
     """Refuse a device from now on; gateways notice within half a minute."""
     from ingest.registry.devices import revoke_device
 
-    with _registry(tenant) as (connection, tenant_id):
+    with registry(tenant) as (connection, tenant_id):
         revoke_device(connection, tenant_id, device_id)
     typer.echo(f"{device_id} is refused from now on")
 
@@ -247,33 +238,11 @@ def import_gtfs(
     console = Console(stderr=True)
     with console.status("reading the feed"):
         timetable = read_feed(feed)
-    with console.status("writing the registry"), _registry(tenant) as (connection, tenant_id):
+    with console.status("writing the registry"), registry(tenant) as (connection, tenant_id):
         counts = store_feed(connection, tenant_id, timetable, spare)
     for warning in timetable.warnings:
         console.print(f"[yellow]![/] {warning}", highlight=False)
     typer.echo(", ".join(f"{count:,} {what}" for what, count in counts.items()))
-
-
-@contextmanager
-def _registry(tenant: str | None) -> Iterator[tuple[psycopg.Connection, str]]:
-    from plimsoll.database import connect
-    from plimsoll.settings import Settings
-
-    settings = Settings.load()
-    with connect(settings.require_database_url(), autocommit=True) as connection:
-        yield connection, tenant or settings.default_tenant
-
-
-def _checked(entry: type[Entry], /, **values: Any) -> Entry:
-    from pydantic import ValidationError
-
-    from ingest.registry.sites import first_error
-
-    try:
-        return entry.model_validate({name: value for name, value in values.items() if value is not None})
-    except ValidationError as error:
-        field, reason = first_error(error)
-        raise PlimsollError(f"{field}: {reason}" if field else reason) from error
 
 
 def _secret_in(file: Path | None) -> str | None:
@@ -283,26 +252,3 @@ def _secret_in(file: Path | None) -> str | None:
         return file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise PlimsollError(f"--secret-file {file} cannot be read: {error}") from error
-
-
-def _table(rows: list[dict[str, Any]], columns: list[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    if not rows:
-        typer.echo("none")
-        return
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*(_cell(row[name]) for name in columns))
-    console = Console()
-    # In a pipe there is no width to keep to, and folded names would be of no use.
-    (console if console.is_terminal else Console(width=400)).print(table)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%SZ}"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else str(value)

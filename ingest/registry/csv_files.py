@@ -1,8 +1,9 @@
-"""Sites and devices from CSV files: columns are named like the fields, everything is checked before anything counts."""
+"""Sites, devices and calendar events from CSV files, everything checked before anything counts."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,13 +16,13 @@ Entry = TypeVar("Entry", bound=BaseModel)
 _SHOWN = 20
 
 
-def read_entries(file: Path, kind: type[Entry], key: str) -> list[Entry]:
-    """The rows of a file, checked; an empty cell is a field that is left out.
+def read_entries(file: Path, kind: type[Entry], key: Sequence[str]) -> dict[int, Entry]:
+    """The rows of a file by their lines, checked; an empty cell is a field that is left out.
 
     Args:
         file: UTF-8, separated by commas or semicolons, with a header.
         kind: what each row is.
-        key: the field that may stand in one row only.
+        key: the fields that together may stand in one row only.
 
     Raises:
         PlimsollError: it cannot be read, or rows are wrong; each is named with its line.
@@ -37,16 +38,17 @@ def read_entries(file: Path, kind: type[Entry], key: str) -> list[Entry]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PlimsollError(f"{file} cannot be read: {error}") from error
     _check_columns(file, columns, kind, key)
-    entries, wrong, seen = [], [], dict[str, int]()
+    entries, wrong, seen = dict[int, Entry](), list[str](), dict[tuple[str, ...], int]()
     for line, row in rows:
         try:
             if None in row:
                 raise PlimsollError("more cells than the header has columns")
             entry = kind.model_validate({n: v.strip() for n, v in row.items() if v is not None and v.strip()})
-            first = seen.setdefault(getattr(entry, key), line)
+            identity = tuple(str(getattr(entry, name)) for name in key)
+            first = seen.setdefault(identity, line)
             if first != line:
-                raise PlimsollError(f"{key}: '{getattr(entry, key)}' stands in line {first} already")
-            entries.append(entry)
+                raise PlimsollError(f"{', '.join(key)}: '{', '.join(identity)}' stands in line {first} already")
+            entries[line] = entry
         except ValidationError as error:
             field, reason = first_error(error)
             wrong.append(f"line {line}: {field}: {reason}" if field else f"line {line}: {reason}")
@@ -61,9 +63,10 @@ def read_entries(file: Path, kind: type[Entry], key: str) -> list[Entry]:
     return entries
 
 
-def _check_columns(file: Path, columns: list[str], kind: type[BaseModel], key: str) -> None:
+def _check_columns(file: Path, columns: list[str], kind: type[BaseModel], key: Sequence[str]) -> None:
     known = list(kind.model_fields)
     unknown = [name for name in columns if name not in known]
-    if unknown or key not in columns:
-        problem = f"unknown column '{unknown[0]}'" if unknown else f"no column '{key}'"
+    missing = [name for name in key if name not in columns and kind.model_fields[name].is_required()]
+    if unknown or missing:
+        problem = f"unknown column '{unknown[0]}'" if unknown else f"no column '{missing[0]}'"
         raise PlimsollError(f"{file}: {problem}; columns may be {', '.join(known)}")

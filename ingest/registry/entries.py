@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from plimsoll.errors import PlimsollError
 
 Kind = Literal["bus", "venue", "area", "stop"]
-EventKind = Literal["holiday", "school_holiday", "closure", "event"]
+EventKind = Literal["holiday", "school_holiday", "closure", "event", "season"]
 HOLD_S: dict[Kind, int] = {"bus": 300, "venue": 1800, "area": 600, "stop": 300}
 """How long an observation holds when nothing follows it, unless said otherwise."""
 SHORTEST_SECRET = 16

@@ -16,7 +16,13 @@ from dagster import (
 )
 from pydantic import Field
 
-from orchestration.forecast_metadata import model_metadata, panel_metadata, prediction_metadata, trial_metadata
+from orchestration.forecast_metadata import (
+    champions_table,
+    model_metadata,
+    panel_metadata,
+    prediction_metadata,
+    trial_metadata,
+)
 from orchestration.keys import BACKTESTS, FORECAST_TEAM, MODELS, PREDICTIONS, SERIES, TRAINING_PANEL
 from orchestration.resources import Platform, tenants
 
@@ -104,14 +110,16 @@ def models(
     description=(
         "One row per model version, method and horizon: errors over rolling origins a week ahead, with the model "
         "trained on what was known then, beside three baselines. Promotes the new model where it is the first, "
-        "clearly better than the champion, or not clearly worse than one that has grown old or drifts."
+        "clearly better than the champion, or not clearly worse than one that has grown old or drifts. Shows every "
+        "champion with its errors, also when there was nothing to judge."
     ),
 )
 def backtests(
     platform: Platform, panels: dict[str, Any], trained: dict[str, dict[str, str]]
 ) -> MaterializeResult[None]:
-    """Judge what was just trained."""
+    """Judge what was just trained, and tell how the champions stand."""
     from forecasting.operation.trial import judge
+    from forecasting.store import champion_errors
 
     metadata: dict[str, Any] = {"models_judged": 0, "models_promoted": 0}
     with platform.connection() as connection:
@@ -120,7 +128,8 @@ def backtests(
             metadata["models_judged"] += 1
             metadata["models_promoted"] += trial.decision.promoted
             metadata |= trial_metadata(tenant, group, trial)
-    return MaterializeResult(metadata=metadata)
+        standing = champions_table(champion_errors(connection))
+    return MaterializeResult(metadata={"champions": standing, **metadata})
 
 
 @asset(

@@ -39,6 +39,17 @@ SITES_NOW = """
     WHERE s.is_active IS NOT FALSE
 """
 
+# A line through the stops; both directions of a route are drawn, they may run through different streets.
+ROUTE_LINES = """
+    SELECT route_id, direction_id, array_agg(ARRAY[lon, lat] ORDER BY stop_sequence) AS line
+    FROM registry.route_stops
+    WHERE tenant_id = %(tenant_id)s
+    GROUP BY route_id, direction_id
+    HAVING count(*) > 1
+    ORDER BY route_id, direction_id
+    LIMIT %(limit)s
+"""
+
 ROUTES = """
     SELECT route_id, direction_id, route_name, headsign
     FROM registry.routes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,8 +12,18 @@ from serving.cursors import Cursor, decode_cursor, encode_cursor
 from serving.database import Db
 from serving.levels import NO_DATA, Levels
 from serving.problems import invalid_parameter, problem_responses
-from serving.queries.occupancy import ROUTES
-from serving.schemas.occupancy import Kind, MapCollection, RouteNow, RoutesNow, SiteNow
+from serving.queries.occupancy import ROUTE_LINES, ROUTES
+from serving.schemas.occupancy import (
+    Kind,
+    MapCollection,
+    RouteFeature,
+    RouteLine,
+    RouteLines,
+    RouteName,
+    RouteNow,
+    RoutesNow,
+    SiteNow,
+)
 from serving.snapshot import LiveState, Snapshot, ratio
 from serving.tenancy import Tenant
 
@@ -46,6 +57,24 @@ async def site_map(
         ("map", kind, box, limit, cursor), lambda: _collection(snapshot, kind, box, limit, cursor, levels)
     )
     return Response(answer, media_type="application/geo+json")
+
+
+@router.get("/map/routes", responses=problem_responses(422))
+async def route_lines(
+    tenant_id: Tenant,
+    database: Db,
+    limit: Annotated[int, Query(ge=1, le=5_000, description="Routes and directions.")] = 500,
+) -> RouteLines:
+    """The routes as GeoJSON: for each direction a line through its stops, in the order of travel."""
+    rows = await database.rows(ROUTE_LINES, {"tenant_id": tenant_id, "limit": limit})
+    features = [
+        RouteFeature(
+            geometry=RouteLine(coordinates=row["line"]),
+            properties=RouteName(route_id=row["route_id"], direction_id=row["direction_id"]),
+        )
+        for row in rows
+    ]
+    return RouteLines(features=features, generated_at=datetime.now(UTC))
 
 
 def _collection(

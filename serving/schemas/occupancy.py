@@ -190,6 +190,36 @@ class MapCollection(BaseModel):
     generated_at: GeneratedAt
 
 
+class RouteLine(BaseModel):
+    """A line through a route's stops (RFC 7946: longitude first)."""
+
+    type: Literal["LineString"] = "LineString"
+    coordinates: Annotated[list[list[float]], Field(examples=[[[106.8229, -6.1946], [106.8271, -6.1754]]])]
+
+
+class RouteName(BaseModel):
+    """Which route and direction a line is."""
+
+    route_id: str
+    direction_id: int
+
+
+class RouteFeature(BaseModel):
+    """One route and direction on the map."""
+
+    type: Literal["Feature"] = "Feature"
+    geometry: RouteLine
+    properties: RouteName
+
+
+class RouteLines(BaseModel):
+    """Routes as GeoJSON (RFC 7946)."""
+
+    type: Literal["FeatureCollection"] = "FeatureCollection"
+    features: list[RouteFeature]
+    generated_at: GeneratedAt
+
+
 class RouteNow(BaseModel):
     """A route and direction with the load of the buses on it."""
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from ingest.registry.entries import EventKind
 from serving.schemas.occupancy import GeneratedAt, NextCursor
 
 
@@ -74,7 +75,7 @@ class CalendarEvent(BaseModel):
     site_id: Annotated[str, Field(description="A site or series, or * for all.")]
     starts_at: Annotated[datetime, Field(description="On the site's clock.")]
     ends_at: Annotated[datetime, Field(description="On the site's clock; it is over then.")]
-    kind: Literal["holiday", "school_holiday", "closure", "event"]
+    kind: EventKind
     name: str
     known_at: Annotated[datetime, Field(description="No forecast made before it knows of the event (UTC).")]
     created_at: datetime

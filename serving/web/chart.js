@@ -9,6 +9,9 @@ export function shape(name, attributes, text) {
   return made;
 }
 
+// A place that is never open at an hour has no usual load then, whatever the mean of other hours says.
+const usual = (hour) => (hour.method === "closed" ? 0 : hour.baseline);
+
 export function chart(hours, title, hourOf) {
   const capacity = hours[0].capacity;
   const top = Math.max(1, ...hours.map((hour) => hour.p90), capacity && hours.some((h) => h.p90 > capacity / 2) ? capacity : 0);
@@ -28,7 +31,7 @@ export function chart(hours, title, hourOf) {
   const band = [...line(hours.map((hour) => hour.p90)), ...line(hours.map((hour) => hour.p10)).reverse()];
   svg.append(shape("polygon", { class: "band", points: band.join(" ") }));
   if (hours.every((hour) => hour.baseline !== null)) {
-    svg.append(shape("polyline", { class: "baseline", points: line(hours.map((hour) => hour.baseline)).join(" ") }));
+    svg.append(shape("polyline", { class: "baseline", points: line(hours.map(usual)).join(" ") }));
   }
   svg.append(shape("polyline", { class: "expected", points: line(hours.map((hour) => hour.expected)).join(" ") }));
   if (capacity && capacity <= top) {

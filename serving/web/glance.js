@@ -4,10 +4,12 @@ import { ask, element, tell } from "/static/client.js";
 import { chart } from "/static/chart.js";
 import { map } from "/static/map.js";
 
-const EVERY_MS = 5000, EVERY_MS_IF_MANY = 15000, MANY = 1000, ROWS = 25, MORE_ROWS = 100, FORECAST_EVERY_MS = 60000;
+const EVERY_MS = 5000, EVERY_MS_IF_MANY = 15000, MANY = 1000, MORE_ROWS = 100, FORECAST_EVERY_MS = 60000;
 const at = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(share * 100)} %`;
-const state = { sites: [], levels: null, chosen: null, forecastAt: 0, rows: ROWS };
+const isNarrow = matchMedia("(max-width: 56rem)");
+// On a phone the forecast and what to do come below the list: it must not be long.
+const state = { sites: [], lines: [], levels: null, chosen: null, forecastAt: 0, rows: isNarrow.matches ? 6 : 25 };
 
 function age(seconds) {
   if (seconds === null) return "never heard";
@@ -54,7 +56,7 @@ function showSites() {
   found.sort((a, b) => (order === "load" ? (b.load_factor ?? -1) - (a.load_factor ?? -1) : 0)
     || a.name.localeCompare(b.name, undefined, { numeric: true }));
   state.chosen ??= found.find((site) => !site.is_stale)?.site_id ?? null;
-  at("map").replaceChildren(...[map(found, (site) => style(site).colour, state.chosen, choose)].filter(Boolean));
+  at("map").replaceChildren(...[map(found, state.lines, (site) => style(site).colour, state.chosen, choose)].filter(Boolean));
   const focused = document.activeElement?.dataset?.site;
   at("site-list").replaceChildren(...found.slice(0, state.rows).map(siteRow));
   if (focused) at("site-list").querySelector(`[data-site="${CSS.escape(focused)}"]`)?.focus();
@@ -82,7 +84,7 @@ function choose(siteId) {
   state.forecastAt = 0;
   showSites();
   readForecast();
-  if (matchMedia("(max-width: 56rem)").matches) at("forecast").scrollIntoView({ block: "center" });
+  if (isNarrow.matches) at("forecast").scrollIntoView({ block: "center" });
 }
 
 async function readForecast() {
@@ -94,7 +96,7 @@ async function readForecast() {
   try {
     const hours = await ask(`/api/forecast/hourly?hours=24&site_id=${encodeURIComponent(siteId)}`);
     if (siteId !== state.chosen) return;
-    const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", timeZone: site?.time_zone });
+    const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: site?.time_zone });
     const peak = hours.reduce((most, hour) => (hour.expected > most.expected ? hour : most));
     const share = peak.load_factor === null ? "" : ` (${percent(peak.load_factor)})`;
     const summary = `Fullest at ${clock.format(new Date(peak.ts))}: about ${peak.predicted}${share}, `
@@ -119,15 +121,17 @@ function zoneOf(siteId) {
 }
 
 function hotspotCard(hotspot) {
-  const clock = { weekday: "short", hour: "2-digit", minute: "2-digit", hour12: false, timeZone: zoneOf(hotspot.entity_id), timeZoneName: "short" };
+  const clock = { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: zoneOf(hotspot.entity_id), timeZoneName: "short" };
   const when = hotspot.source === "forecast"
     ? `expected ${new Date(hotspot.window_from).toLocaleString([], clock)}`
     : `since ${new Date(hotspot.started_at ?? hotspot.first_seen_at).toLocaleString([], clock)}`;
+  const peak = hotspot.peak_load_factor > hotspot.load_factor ? `, peak ${percent(hotspot.peak_load_factor)}` : "";
+  const minutes = Math.round(hotspot.crowded_passenger_minutes);
+  const crowded = minutes ? `${minutes} crowded passenger-minutes, ` : "";
   return element("li", { class: "card" },
     element("h3", {}, hotspot.name, " ", element("span", { class: "tag" }, hotspot.severity)),
-    element("p", {}, `${percent(hotspot.load_factor)} full, peak ${percent(hotspot.peak_load_factor)}, ${when}`),
-    element("p", { class: "quiet" },
-      `${Math.round(hotspot.crowded_passenger_minutes)} crowded passenger-minutes, ${hotspot.state}, seen ${age(hotspot.age_s)}`),
+    element("p", {}, `${percent(hotspot.load_factor)} full${peak}, ${when}`),
+    element("p", { class: "quiet" }, `${crowded}${hotspot.state}, seen ${age(hotspot.age_s)}`),
     hotspot.state === "firing" ? element("div", { class: "buttons" }, element("button", {
       type: "button", class: "plain", "aria-label": `Acknowledge: ${hotspot.name}`,
       onclick: () => decide(`/api/hotspots/${hotspot.hotspot_id}/acknowledge`, hotspot.name, "Acknowledge"),
@@ -192,7 +196,9 @@ async function readHealth() {
 }
 
 async function readLevels() {
-  state.levels = await ask("/api/levels");
+  const [levels, routes] = await Promise.all([ask("/api/levels"), ask("/api/map/routes")]);
+  state.levels = levels;
+  state.lines = routes.features;
   const { riders, kinds } = state.levels;
   at("legend").replaceChildren(...Object.entries(riders).map(([name, rider]) => {
     return element("span", {}, levelIcon(rider), " ", [...new Set([kinds.bus, kinds.venue].map((kind) => kind.words[name]))].join(" / "));

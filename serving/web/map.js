@@ -1,8 +1,8 @@
-// Where it is full: every site with a position as a dot in its level's colour, north up. No tiles: nothing is fetched.
+// Where it is full: every site with a position as a dot in its level's colour over the routes, north up. No tiles.
 
 import { shape } from "/static/chart.js";
 
-const WIDTH = 640, MAX_HEIGHT = 420, MARGIN = 14, MIN_SPAN_DEG = 0.01;
+const WIDTH = 640, MAX_HEIGHT = 360, MARGIN = 14, MIN_SPAN_DEG = 0.01;
 
 // A degree of longitude shrinks with the cosine of the latitude; over one city that is all the projection needed.
 function projection(sites) {
@@ -15,13 +15,18 @@ function projection(sites) {
   return { height, place: (site) => [left + (site.lon - west) * shrink * scale, MARGIN + (north - site.lat) * scale] };
 }
 
-export function map(sites, colourOf, chosen, choose) {
+// Lines are as `/api/map/routes` gives them; what is off the sheet is cut by its edge.
+export function map(sites, lines, colourOf, chosen, choose) {
   const placed = sites.filter((site) => site.lat !== null && site.lon !== null)
     .sort((a, b) => (a.load_factor ?? -1) - (b.load_factor ?? -1)); // the fullest on top
   if (placed.length < 2) return null; // one dot on an empty sheet says nothing
   const { height, place } = projection(placed);
   const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${height.toFixed(0)}`, class: "map", role: "img",
     "aria-label": `Map of ${placed.length} sites, coloured by how full they are; the list below says the same in words.` });
+  for (const { geometry } of lines) {
+    const points = geometry.coordinates.map(([lon, lat]) => place({ lat, lon }).map((at) => at.toFixed(1)).join(","));
+    svg.append(shape("polyline", { class: "route", points: points.join(" ") }));
+  }
   for (const site of placed) {
     const [x, y] = place(site);
     const classes = ["dot", site.is_stale ? "silent" : "", site.site_id === chosen ? "chosen" : ""].filter(Boolean);

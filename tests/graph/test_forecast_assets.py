@@ -157,7 +157,19 @@ def test_a_fresh_champion_is_not_trained_again_where_only_stale_ones_are(
     result = run([*TRAINING, forecasting.occupancy_hourly], database_url, instance, config)
 
     assert metadata(result, MODELS)["models_trained"] == 0
-    assert metadata(result, BACKTESTS)["models_judged"] == 0
+    judged = metadata(result, BACKTESTS)
+    assert judged["models_judged"] == 0
+    # Nothing to judge, and the page still tells how the champion stands.
+    (champion,) = [record.data for record in judged["champions"].records]
+    measured = connection.execute(
+        "SELECT model_version, wape, coverage_80 FROM forecast.backtests WHERE method = 'champion'"
+    ).fetchone()
+    assert measured == (
+        champion["model_version"], pytest.approx(champion["wape"], abs=1e-4),
+        pytest.approx(champion["coverage"], abs=1e-4),
+    )  # fmt: skip
+    assert (champion["tenant"], champion["group"]) == ("default", "venue")
+    assert champion["baseline_wape"] > 0 and champion["better_by"].endswith("%")
     assert metadata(result, PREDICTIONS)["series"] == 2
     assert connection.execute("SELECT count(*) FROM forecast.models").fetchone() == (1,)
 

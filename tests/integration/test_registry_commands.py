@@ -171,7 +171,7 @@ def test_a_wrong_csv_names_the_line_and_changes_nothing(tmp_path: Path, text: st
     file.write_text(text)
 
     with pytest.raises(PlimsollError) as raised:
-        read_entries(file, NewSite, "site_id")
+        read_entries(file, NewSite, ["site_id"])
     assert complaint in str(raised.value)
 
 

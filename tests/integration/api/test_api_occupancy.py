@@ -265,3 +265,26 @@ def test_routes_carry_the_load_of_the_buses_heard_on_them(client: TestClient, se
 
     assert (there["vehicles"], there["load_factor"], there["mean_count"]) == (1, 0.775, 62)
     assert (back["vehicles"], back["load_factor"], back["level"]) == (0, None, "NO_DATA_AVAILABLE")
+
+
+def test_routes_are_lines_through_their_stops_in_the_order_of_travel(client: TestClient, seed: Any) -> None:
+    for tenant, route, stops in (
+        ("default", "7", [(2, -6.21, 106.82), (1, -6.20, 106.81)]),
+        ("default", "8", [(1, -6.3, 106.8)]),
+        ("other", "9", [(1, 1.0, 1.0), (2, 2.0, 2.0)]),
+    ):
+        seed.tenant(tenant)
+        seed.insert(
+            "registry.routes", tenant_id=tenant, route_id=route, direction_id=0, route_name=route, headsign="Kota"
+        )
+        for sequence, lat, lon in stops:
+            seed.insert(
+                "registry.route_stops", tenant_id=tenant, route_id=route, direction_id=0, stop_sequence=sequence,
+                stop_id=f"s{sequence}", stop_name="Stop", lat=lat, lon=lon,
+            )  # fmt: skip
+
+    # One stop is no line, and another tenant's routes are its own.
+    (line,) = client.get("/api/map/routes").json()["features"]
+
+    assert line["properties"] == {"route_id": "7", "direction_id": 0}
+    assert line["geometry"] == {"type": "LineString", "coordinates": [[106.81, -6.2], [106.82, -6.21]]}

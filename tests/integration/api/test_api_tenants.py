@@ -23,6 +23,7 @@ READING = [
     "/api/hotspots",
     "/api/recommendations",
     "/api/map",
+    "/api/map/routes",
     "/api/routes",
     "/api/levels",
     "/api/system/status",

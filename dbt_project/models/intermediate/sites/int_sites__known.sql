@@ -30,26 +30,14 @@ known as (
         coalesce(registered.route_id, seen.route_id) as route_id,
         coalesce(registered.lat, seen.lat) as lat,
         coalesce(registered.lon, seen.lon) as lon,
-        registered.hold_s,
+        coalesce(
+            registered.hold_s,
+            case coalesce(registered.kind, seen.kind) when 'bus' then 300 when 'venue' then 1800 else 600 end
+        ) as hold_s,
         coalesce(registered.is_active, true) as is_active,
         registered.site_id is not null as is_registered
     from registered
     full outer join seen using (tenant_id, site_id)
 )
 
-select
-    tenant_id,
-    site_id,
-    name,
-    kind,
-    capacity,
-    seats,
-    standing,
-    time_zone,
-    route_id,
-    lat,
-    lon,
-    coalesce(hold_s, case kind when 'bus' then 300 when 'venue' then 1800 else 600 end) as hold_s,
-    is_active,
-    is_registered
-from known
+select * from known

@@ -6,18 +6,5 @@ with sites as (
 
 select
     {{ surrogate_key(['tenant_id', 'site_id']) }} as site_key,
-    tenant_id,
-    site_id,
-    name,
-    kind,
-    capacity,
-    seats,
-    standing,
-    time_zone,
-    route_id,
-    lat,
-    lon,
-    hold_s,
-    is_active,
-    is_registered
+    sites.*
 from sites

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from forecasting.calendar_file import read_calendar
+from forecasting.country_calendar import country_calendar
 from forecasting.panel import PanelError
-from forecasting.public_holidays import public_holidays
 from plimsoll.countries import UnknownCountry, country_of, seed_text
 from plimsoll.settings import PROJECT_DIR
 
 
 def days(country: str, year: int, name: str) -> list[str]:
-    found = public_holidays(country, date(year, 1, 1), date(year, 12, 31))
+    found = country_calendar(country, date(year, 1, 1), date(year, 12, 31))
     return [str(np.datetime64(e.start_h // 24, "D")) for e in found if e.name == name]
 
 
@@ -34,7 +34,7 @@ def test_a_day_observed_instead_has_the_name_of_its_holiday() -> None:
 
 
 def test_only_the_days_asked_for_come_and_each_site_has_its_own() -> None:
-    found = public_holidays("US-CA", date(2016, 11, 24), date(2016, 11, 25), ["gym", "pool"])
+    found = country_calendar("US-CA", date(2016, 11, 24), date(2016, 11, 25), ["gym", "pool"])
 
     assert [(event.site_id, event.end_h - event.start_h) for event in found] == [
         ("gym", 24), ("pool", 24), ("gym", 24), ("pool", 24),
@@ -47,7 +47,7 @@ def test_only_the_days_asked_for_come_and_each_site_has_its_own() -> None:
 )
 def test_a_country_without_a_calendar_is_refused_in_words(country: str, says: str) -> None:
     with pytest.raises(UnknownCountry, match=says):
-        public_holidays(country, date(2016, 1, 1), date(2016, 1, 2))
+        country_calendar(country, date(2016, 1, 1), date(2016, 1, 2))
 
 
 @pytest.mark.parametrize(
