@@ -20,12 +20,16 @@ Bools = npt.NDArray[np.bool_]
 HOUR_S = 3600.0
 SERVICE_STARTS_S = 5 * HOUR_S
 SERVICE_ENDS_S = 22 * HOUR_S
-"""The last bus leaves a terminal before this; it reaches the other end about an hour later."""
+"""The last bus of the day leaves a terminal before this; it reaches the other end about an hour later."""
+NIGHT_ENDS_S = 29 * HOUR_S
+"""Night buses have reached a terminal by 05:00, when the next service day begins: no hour belongs to two of them."""
 
 BIN_S = 600.0
 FIRST_BIN_S = 4 * HOUR_S
-BINS = 120
-"""Demand, speed and rain are constant within ten minutes, from 04:00 to 24:00."""
+BINS = 150
+"""Demand, speed and rain are constant within ten minutes, from 04:00 to 05:00 of the next day."""
+DAY_BINS = 120
+"""The bins up to midnight, after which only the night's few are about."""
 BIN_HOURS: Floats = (FIRST_BIN_S + BIN_S * (np.arange(BINS, dtype=np.float64) + 0.5)) / HOUR_S
 
 

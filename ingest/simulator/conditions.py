@@ -7,7 +7,7 @@ from datetime import date
 
 import numpy as np
 
-from ingest.simulator.clock import BIN_HOURS, BINS, Bools, Floats, hour_of_peak
+from ingest.simulator.clock import BIN_HOURS, BINS, HOUR_S, SERVICE_ENDS_S, Bools, Floats, hour_of_peak
 from ingest.simulator.noise import Purpose, autoregressive, stream
 
 TREND_FROM = date(2026, 1, 1)
@@ -54,6 +54,7 @@ class DayConditions:
         day_type: workday, saturday, sunday or holiday.
         level: the day's demand against an ordinary day of its type.
         volume: shape (bins,), demand through the day, 1 at the peak of an ordinary workday.
+        night_volume: shape (bins,), in the same measure, who is about between two days.
         morning: shape (bins,), 1 where people leave home, 0 where they return, 0.5 where the day has no direction.
         running: shape (bins,), running time against free flow.
         raining: shape (bins,).
@@ -64,6 +65,7 @@ class DayConditions:
     day_type: str
     level: float
     volume: Floats
+    night_volume: Floats
     morning: Floats
     running: Floats
     raining: Bools
@@ -98,6 +100,7 @@ def conditions_of(on: date, seed: int, routes: int) -> DayConditions:
         day_type=kind,
         level=_level(on, kind, seed),
         volume=volume,
+        night_volume=night_curve(),
         morning=morning_share(kind),
         running=running,
         raining=raining,
@@ -127,9 +130,16 @@ def volume_curve(weekday: int, kind: str) -> Floats:
     return np.asarray(curve * open_hours)
 
 
+def night_curve() -> Floats:
+    """Return demand of the night that follows a day, shape (bins,): late shifts go home, early ones set out."""
+    hours = BIN_HOURS
+    curve = 0.05 + 0.12 * hour_of_peak(hours, 22.0, 1.2) + 0.08 * hour_of_peak(hours, 29.0, 0.8)
+    return np.where(hours * HOUR_S > SERVICE_ENDS_S, curve, 0.0)
+
+
 def morning_share(kind: str) -> Floats:
     """Return how much a bin's trips run from home to work rather than back, shape (bins,)."""
-    leaving = 1 / (1 + np.exp((BIN_HOURS - 12.4) / 1.1))
+    leaving = 1 / (1 + np.exp((BIN_HOURS - 12.4) / 1.1)) + 1 / (1 + np.exp((27.0 - BIN_HOURS) / 0.4))
     return 0.5 + (leaving - 0.5) * (1.0 if kind == "workday" else 0.35)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulator.clock import BIN_HOURS, BIN_S, BINS, Floats, hour_of_peak
+from ingest.simulator.clock import BIN_HOURS, BIN_S, BINS, DAY_BINS, Floats, hour_of_peak
 from ingest.simulator.conditions import DayConditions, morning_share, volume_curve
 from ingest.simulator.fleet import Service
 from ingest.simulator.network import CENTRE, Route, distance_km
@@ -86,15 +86,26 @@ def day_demand(demand: RouteDemand, route: Route, conditions: DayConditions, see
             attraction[:, stop] *= 1 + event.strength * coming
             origins[:, stop] += event.strength * 0.06 * leaving
     level = conditions.level * float(np.exp(rng.normal(0, ROUTE_DAY_SD)))
-    half_hours = BINS // HALF_HOUR_BINS
-    swell = np.repeat(rng.gamma(ROUTE_GAMMA_SHAPE, 1 / ROUTE_GAMMA_SHAPE, half_hours), HALF_HOUR_BINS)
-    volume = demand.persons_per_s * BIN_S * level * conditions.volume * swell
+    usual = demand.persons_per_s * BIN_S * level
     rates, alight_share = _by_direction(origins, attraction)
-    rough = rng.gamma(STOP_GAMMA_SHAPE, 1 / STOP_GAMMA_SHAPE, (2, half_hours, route.stops))
-    arrivals = rng.poisson(rates * volume[None, :, None] * np.repeat(rough, HALF_HOUR_BINS, axis=1))
+    arrivals = np.zeros((2, BINS, route.stops))
+    arrivals[:, :DAY_BINS] = _drawn(rng, rates[:, :DAY_BINS], usual * conditions.volume[:DAY_BINS])
+    if route.is_corridor:  # the night has luck of its own: the day is the same without it
+        rng = stream(seed, Purpose.NIGHT_ARRIVALS, conditions.service_date, route.index)
+        arrivals += _drawn(rng, rates, usual * conditions.night_volume)
     arrived = np.zeros((2, route.stops, BINS + 1))
     arrived[:, :, 1:] = np.cumsum(arrivals, axis=1).transpose(0, 2, 1)
     return DayDemand(arrived, alight_share)
+
+
+def _drawn(rng: np.random.Generator, rates: Floats, volume: Floats) -> Floats:
+    """Draw arrivals of shape (2, bins, stops) from rates of that shape and a volume of shape (bins,)."""
+    _, bins, stops = rates.shape
+    half_hours = bins // HALF_HOUR_BINS
+    swell = np.repeat(rng.gamma(ROUTE_GAMMA_SHAPE, 1 / ROUTE_GAMMA_SHAPE, half_hours), HALF_HOUR_BINS)
+    rough = rng.gamma(STOP_GAMMA_SHAPE, 1 / STOP_GAMMA_SHAPE, (2, half_hours, stops))
+    expected = rates * (volume * swell)[None, :, None] * np.repeat(rough, HALF_HOUR_BINS, axis=1)
+    return np.asarray(rng.poisson(expected), dtype=np.float64)
 
 
 def _ends_of_trips(demand: RouteDemand, morning: Floats) -> tuple[Floats, Floats]:

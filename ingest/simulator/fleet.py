@@ -8,7 +8,7 @@ from datetime import date
 
 import numpy as np
 
-from ingest.simulator.clock import HOUR_S, SERVICE_ENDS_S, SERVICE_STARTS_S
+from ingest.simulator.clock import HOUR_S, NIGHT_ENDS_S, SERVICE_ENDS_S, SERVICE_STARTS_S
 from ingest.simulator.network import FEEDER_LETTERS, Route
 from ingest.simulator.noise import Purpose, stream
 
@@ -22,6 +22,8 @@ PEAK_WINDOWS_S = ((5.6 * HOUR_S, 9.3 * HOUR_S), (15.4 * HOUR_S, 19.4 * HOUR_S))
 """When the buses that only run in the peaks may leave a terminal."""
 BASE_SHARE = 0.62
 WEEKEND_SHARE = 0.6
+NIGHT_SHARE = 0.3
+"""Share of a corridor's peak buses that go on through the night; feeders sleep."""
 BUSES_PER_FEEDER = 20
 LENT_SHARE = 0.02
 """Share of the fleet that works on another route for a day: why a single bus is a poor series."""
@@ -68,6 +70,7 @@ class Service:
         peak_buses: on the road in the peaks of a weekday.
         base_buses: on the road all day on a weekday.
         weekend_buses: on the road all day on a weekend or holiday.
+        night_buses: of those that run all day, how many go on through the night.
         cycle_s: time of a round trip with its two layovers.
         mean_capacity: of the fleet.
     """
@@ -78,6 +81,7 @@ class Service:
     peak_buses: int
     base_buses: int
     weekend_buses: int
+    night_buses: int
     cycle_s: float
     mean_capacity: float
 
@@ -95,6 +99,15 @@ class Service:
     def headway_weekend_s(self) -> int:
         """Planned headway of weekends and holidays."""
         return max(HEADWAY_OFFPEAK_S, round(self.cycle_s / self.weekend_buses))
+
+    @property
+    def headway_night_s(self) -> int:
+        """Planned headway of the night where there is a night service."""
+        return round(self.cycle_s / self.night_buses)
+
+    def last_departure_s(self, *, at_night: bool) -> float:
+        """Until when a bus that can leave a terminal does so; then it goes to the depot."""
+        return NIGHT_ENDS_S - (self.cycle_s / 2 - LAYOVER_S) if at_night else SERVICE_ENDS_S
 
 
 def leg_times_s(route: Route) -> list[float]:
@@ -199,6 +212,7 @@ def _service(route: Route, buses: list[Bus]) -> Service:
         peak_buses=peak,
         base_buses=max(1, round(BASE_SHARE * peak)),
         weekend_buses=max(1, round(WEEKEND_SHARE * peak)),
+        night_buses=max(1, round(NIGHT_SHARE * peak)) if route.is_corridor else 0,
         cycle_s=cycle_s(route),
         mean_capacity=sum(bus.kind.capacity for bus in buses) / size,
     )
@@ -212,8 +226,3 @@ def first_departures(cycle: float, buses: int) -> list[tuple[float, int]]:
         terminal = 0 if offset < cycle / 2 else 1
         starts.append((SERVICE_STARTS_S + offset - terminal * cycle / 2, terminal))
     return starts
-
-
-def is_last_departure_past(second: float) -> bool:
-    """Tell whether a bus that could leave a terminal now goes to the depot instead."""
-    return second >= SERVICE_ENDS_S

@@ -50,8 +50,8 @@ def iter_history(
 def upcoming(city: City, from_at: datetime) -> Iterator[Delivery]:
     """Yield (delivered_at, stream name, payload) from an instant on, in the order of delivery and without end.
 
-    Payloads are JSON-ready. Nothing arrives more than 20 hours late, so the day before is all that has to be looked at
-    for what is still on its way.
+    Payloads are JSON-ready. What a service day sends has arrived 48 hours after its midnight, so the day before is all
+    that has to be looked at for what is still on its way.
 
     Raises:
         ValueError: if `from_at` has no time zone.

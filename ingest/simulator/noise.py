@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     MALFORMED = 18
     PULL_OUT = 19
     EXTRA_TRIPS = 20
+    NIGHT_ARRIVALS = 21
 
 
 def stream(seed: int, purpose: Purpose, on: date | None = None, index: int = 0) -> np.random.Generator:

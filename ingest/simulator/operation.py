@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ingest.simulator.clock import BIN_S, BINS, FIRST_BIN_S, SERVICE_STARTS_S, Floats, Ints
+from ingest.simulator.clock import BIN_S, BINS, FIRST_BIN_S, SERVICE_ENDS_S, SERVICE_STARTS_S, Floats, Ints
 from ingest.simulator.conditions import DayConditions
 from ingest.simulator.demand import DayDemand
 from ingest.simulator.fleet import (
@@ -23,7 +23,6 @@ from ingest.simulator.fleet import (
     Service,
     first_departures,
     in_peak_window,
-    is_last_departure_past,
     leg_times_s,
     next_peak_window,
 )
@@ -151,7 +150,8 @@ def run_route(
 
     Args:
         service: the route and its planned headways.
-        duty: indices of the buses on duty; on a workday those behind `service.base_buses` run in the peaks only.
+        duty: indices of the buses on duty; on a workday those behind `service.base_buses` run in the peaks only, and
+            the first `service.night_buses` go on through the night.
         fleet: all buses by index.
         demand: who comes to which stop when, whatever the buses do.
         conditions: running times and the kind of day.
@@ -163,6 +163,7 @@ def run_route(
     lanes = _lanes(service, demand, conditions, seed)
     rows: list[Visit] = []
     peak_only = set(duty[service.base_buses :]) if conditions.is_workday else set()
+    nightly = set(duty[: service.night_buses])
     rng = stream(seed, Purpose.PULL_OUT, conditions.service_date, service.route.index)
     extra_until_s = {bus: one.until_s for bus, one in zip(spare, plan.extra, strict=False)}
     queue = [_Start(*start) for start in _pull_outs(service, duty, peak_only, rng)]
@@ -179,7 +180,8 @@ def run_route(
             leaves_s = max(
                 ready_s, lane.last_departed_s[0] + HEADWAY_HELD * _headway_s(service, conditions, ready_s, plan)
             )
-            if is_last_departure_past(leaves_s) or leaves_s >= extra_until_s.get(bus, leaves_s + 1):
+            last_s = extra_until_s.get(bus, service.last_departure_s(at_night=bus in nightly))
+            if leaves_s >= last_s:
                 continue
             if bus in peak_only and not in_peak_window(leaves_s):
                 opens_s = next_peak_window(leaves_s)
@@ -236,6 +238,8 @@ def _pull_outs(
 
 def _headway_s(service: Service, conditions: DayConditions, second: float, plan: RoutePlan) -> float:
     """The planned headway, shared by the buses of the timetable and the extra ones."""
+    if second >= SERVICE_ENDS_S and service.night_buses:
+        return service.headway_night_s * plan.denser(second, service.night_buses)
     if not conditions.is_workday:
         return service.headway_weekend_s * plan.denser(second, service.weekend_buses)
     if in_peak_window(second):

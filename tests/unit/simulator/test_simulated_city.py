@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from ingest.simulator import EVENT_COLUMNS, City, CityConfig, Faults, SimulatedDay
+from ingest.simulator.conditions import conditions_of
 from plimsoll.errors import PlimsollError
 
 TUESDAY = date(2026, 10, 20)
@@ -56,7 +57,7 @@ def test_another_seed_is_another_city(tuesday: SimulatedDay) -> None:
 def test_eight_weeks_of_the_default_city_are_about_a_million_events(city: City) -> None:
     week = sum(len(city.day(date(2026, 10, 19 + n)).events) for n in range(7))
 
-    assert 900_000 < 8 * week < 1_100_000
+    assert 1_000_000 < 8 * week < 1_250_000
 
 
 def test_events_follow_the_size_of_the_fleet(tuesday: SimulatedDay) -> None:
@@ -183,15 +184,40 @@ def test_last_week_tells_something_about_this_week(city: City) -> None:
     assert 0.08 < wape < 0.4
 
 
-def test_service_keeps_to_jakartas_hours(tuesday: SimulatedDay, perfect: SimulatedDay) -> None:
+def test_corridors_run_round_the_clock_and_thinly_at_night(city: City, perfect: SimulatedDay) -> None:
     buses = perfect.events[perfect.events["route_id"].notna()]
-    local = buses["ts_device"].dt.tz_convert("Asia/Jakarta")
+    quarters = buses["ts_device"].dt.tz_convert("Asia/Jakarta").dt.floor("15min")
 
-    assert set(local.dt.date) == {TUESDAY}
-    assert local.min().hour == 5 and local.min().minute < 5
-    starts = buses[buses["trip_id"].ne(buses.groupby("site_id")["trip_id"].shift())]
-    assert starts["ts_device"].dt.tz_convert("Asia/Jakarta").max().hour == 21
-    assert local.max().hour <= 23
+    # A service day begins at five and ends before the next one does.
+    expected = pd.date_range("2026-10-20 05:00", "2026-10-21 04:45", freq="15min", tz="Asia/Jakarta")
+    assert sorted(set(quarters)) == list(expected)
+    at_night = quarters >= pd.Timestamp("2026-10-20 23:00", tz="Asia/Jakarta")
+    night = buses[at_night & (quarters < pd.Timestamp("2026-10-21 03:00", tz="Asia/Jakarta"))]
+    assert night["site_id"].nunique() < 0.4 * buses["site_id"].nunique()
+    assert set(night["route_id"]) == {service.route.route_id for service in city.services}
+    capacity = night["site_id"].map({bus.site_id: bus.kind.capacity for bus in city.buses})
+    assert 0.03 < (night["occupancy"] / capacity).mean() < 0.15
+
+
+def test_no_hour_of_a_bus_or_route_belongs_to_two_service_days(city: City, tuesday: SimulatedDay) -> None:
+    following = city.day(date(2026, 10, 21))
+    for keys, both in (
+        (["site_id", "hour"], [tuesday.truth, following.truth]),
+        (["route_id", "direction_id", "hour"], [tuesday.route_truth, following.route_truth]),
+    ):
+        assert not pd.concat(both).duplicated(keys).any()
+
+
+def test_the_last_bus_of_a_feeder_leaves_before_ten() -> None:
+    large = City.build(CityConfig(buses=450))
+    conditions = conditions_of(TUESDAY, large.config.seed, len(large.services))
+    feeder = next(service.route.index for service in large.services if not service.route.is_corridor)
+    visits = large.run_buses(conditions, routes=[feeder])
+
+    assert 21 * 3600 < visits.departed_s[visits.stop == 0].max() < 22 * 3600
+
+
+def test_roads_are_watched_from_midnight_on(tuesday: SimulatedDay) -> None:
     assert tuesday.traffic["timestamp"].min() == pd.Timestamp("2026-10-19T17:00Z")
 
 
