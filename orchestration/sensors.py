@@ -1,6 +1,7 @@
 """What runs because something happened. Every sensor declares whether it runs from the start."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from dagster import (
@@ -41,7 +42,6 @@ _DRIFT_COUNTS = timedelta(days=2)
 )
 def watch_hotspots(context: SensorEvaluationContext, platform: Platform) -> SensorResult:
     """Do the minute's round and report it to the asset graph."""
-    from orchestration.assets.recommendations import hotspot_metadata, recommendation_metadata
     from orchestration.operations import recommend_everywhere, watch_everywhere
 
     with platform.connection() as connection:
@@ -50,8 +50,8 @@ def watch_hotspots(context: SensorEvaluationContext, platform: Platform) -> Sens
     return SensorResult(
         skip_reason=SkipReason(f"{watched.open} hotspots open, {recommended.open} recommendations; no run is needed"),
         asset_events=[
-            AssetMaterialization(HOTSPOTS, metadata=hotspot_metadata(watched)),
-            AssetMaterialization(RECOMMENDATIONS, metadata=recommendation_metadata(recommended)),
+            AssetMaterialization(HOTSPOTS, metadata=asdict(watched)),
+            AssetMaterialization(RECOMMENDATIONS, metadata=asdict(recommended)),
         ],
     )
 
@@ -67,14 +67,13 @@ def watch_hotspots(context: SensorEvaluationContext, platform: Platform) -> Sens
 )
 def watch_alerts(context: SensorEvaluationContext, platform: Platform) -> SensorResult:
     """Do the minute's round and report it to the asset graph."""
-    from orchestration.assets.recommendations import alert_metadata
     from orchestration.operations import alert_everywhere
 
     with platform.connection() as connection:
         alerted = alert_everywhere(connection, platform.settings())
     return SensorResult(
         skip_reason=SkipReason(f"{alerted.open} alerts open; no run is needed"),
-        asset_events=[AssetMaterialization(ALERTS, metadata=alert_metadata(alerted))],
+        asset_events=[AssetMaterialization(ALERTS, metadata=asdict(alerted))],
     )
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from forecasting.audit import Change
+
 OPEN_STATES = ("pending", "firing", "acknowledged")
 
 
@@ -94,16 +96,6 @@ class Alert:
     def is_burning(self) -> bool:
         """Whether it has fired and goes on."""
         return self.state in ("firing", "acknowledged")
-
-
-@dataclass(frozen=True)
-class Change:
-    """One change of an alert's state, for the audit."""
-
-    alert_id: uuid.UUID
-    from_state: str | None
-    to_state: str
-    reason: str
 
 
 def rule_of(name: str) -> Rule:

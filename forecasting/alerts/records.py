@@ -11,11 +11,10 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 
-from forecasting.alerts.model import RULES, Alert, Change, Condition, Rule, announcement, is_over, noticed, rule_of
+from forecasting.alerts.model import RULES, Alert, Condition, Rule, announcement, is_over, noticed, rule_of
+from forecasting.audit import ALERTS, Change, stored
 from forecasting.lifecycle import ALERT, UnknownRecord
-from forecasting.plain import plain
 
 WATCHER = "watcher"
 _LOCK_SPACE = 7_305_807  # first half of the advisory locks, one per tenant
@@ -102,7 +101,7 @@ def write(
     with connection.cursor() as cursor:
         cursor.executemany(
             statement.encode(),
-            [[tenant_id, *(_stored(getattr(alert, name)) for name in _COLUMNS)] for alert, _ in told],
+            [[tenant_id, *(stored(getattr(alert, name)) for name in _COLUMNS)] for alert, _ in told],
         )
         cursor.executemany(
             "INSERT INTO ops.alert_announcements (tenant_id, alert_id, at, state, severity, title, body) "
@@ -113,11 +112,7 @@ def write(
                 if said
             ],
         )
-    _write_changes(connection, tenant_id, changes, now, actor)
-
-
-def _stored(value: Any) -> Any:
-    return Jsonb(plain(value)) if isinstance(value, dict) else value
+    ALERTS.append(connection, tenant_id, changes, now, actor)
 
 
 def _title(alert: Alert, said: str) -> str:
@@ -128,17 +123,6 @@ def _body(tenant_id: str, alert: Alert) -> str:
     began = alert.started_at or alert.first_seen_at
     where = f"{alert.entity_kind} {alert.entity_id}, tenant {tenant_id}"
     return f"{alert.message}\n{where}; since {began:%Y-%m-%d %H:%M} UTC; alert {alert.alert_id}"
-
-
-def _write_changes(
-    connection: psycopg.Connection, tenant_id: str, changes: Iterable[Change], now: datetime, actor: str
-) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO ops.alert_events (tenant_id, alert_id, at, from_state, to_state, actor, reason) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            [(tenant_id, one.alert_id, now, one.from_state, one.to_state, actor, one.reason) for one in changes],
-        )
 
 
 def acknowledge(

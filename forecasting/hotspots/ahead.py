@@ -11,8 +11,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from forecasting.audit import Change
 from forecasting.hotspots.forecasts import ForecastHour, Window, crowded_windows
-from forecasting.hotspots.model import Change, Entity, Hotspot, episode_id
+from forecasting.hotspots.model import Entity, Hotspot, episode_id
 from forecasting.hotspots.policy import HotspotPolicy
 
 RULE = "forecast_crowding"

@@ -8,10 +8,11 @@ from datetime import datetime
 
 import psycopg
 
+from forecasting.audit import Change
 from forecasting.hotspots import ahead, live
 from forecasting.hotspots.areas import forecast_areas, observe_areas
 from forecasting.hotspots.forecasts import ForecastHour, read_forecasts
-from forecasting.hotspots.model import Change, Entity, Hotspot, Observation
+from forecasting.hotspots.model import Entity, Hotspot, Observation
 from forecasting.hotspots.observations import observe, read_live
 from forecasting.hotspots.policy import HotspotPolicy
 from forecasting.hotspots.records import lock_tenant, read_warm, write

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from forecasting.hotspots.model import Change, Hotspot, Observation, episode_id
+from forecasting.audit import Change
+from forecasting.hotspots.model import Hotspot, Observation, episode_id
 from forecasting.hotspots.policy import HotspotPolicy
 
 RULE = "crowding"

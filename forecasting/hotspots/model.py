@@ -83,16 +83,6 @@ class Hotspot:
         return self.state in OPEN_STATES
 
 
-@dataclass(frozen=True)
-class Change:
-    """One change of a hotspot's state, for the audit."""
-
-    hotspot_id: uuid.UUID
-    from_state: str | None
-    to_state: str
-    reason: str
-
-
 def episode_id(tenant_id: str, fingerprint: str, first_seen_at: datetime) -> uuid.UUID:
     """The identity of an episode: the same for the same tenant, fingerprint and first sight."""
     return uuid.uuid5(_NAMESPACE, f"{tenant_id}|{fingerprint}|{first_seen_at.isoformat()}")

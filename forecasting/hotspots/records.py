@@ -10,12 +10,11 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
-from forecasting.hotspots.model import Change, Entity, Hotspot
+from forecasting.audit import HOTSPOTS, Change, stored
+from forecasting.hotspots.model import Entity, Hotspot
 from forecasting.hotspots.policy import HotspotPolicy
 from forecasting.lifecycle import HOTSPOT, UnknownRecord
-from forecasting.plain import plain
 
 DETECTOR = "detector"
 _LOCK_SPACE = 7_305_805  # first half of the advisory locks, one per tenant
@@ -95,31 +94,12 @@ def write(
     )
     rows = [
         [tenant_id, hotspot.entity.kind, hotspot.entity.entity_id, hotspot.entity.direction_id]
-        + [_stored(getattr(hotspot, name)) for name in columns]
+        + [stored(getattr(hotspot, name)) for name in columns]
         for hotspot in hotspots
     ]
     with connection.cursor() as cursor:
         cursor.executemany(statement.encode(), rows)
-    write_changes(connection, tenant_id, changes, now, DETECTOR)
-
-
-def _stored(value: Any) -> Any:
-    return Jsonb(plain(value)) if isinstance(value, dict) else value
-
-
-def write_changes(
-    connection: psycopg.Connection, tenant_id: str, changes: Iterable[Change], now: datetime, actor: str
-) -> None:
-    """Append audit rows."""
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO ops.hotspot_events (tenant_id, hotspot_id, at, from_state, to_state, actor, reason) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            [
-                (tenant_id, change.hotspot_id, now, change.from_state, change.to_state, actor, change.reason)
-                for change in changes
-            ],
-        )
+    HOTSPOTS.append(connection, tenant_id, changes, now, DETECTOR)
 
 
 def acknowledge(
@@ -156,5 +136,5 @@ def acknowledge(
             [tenant_id, hotspot_id],
         )
         change = Change(hotspot_id, hotspot.state, "acknowledged", reason or "acknowledged")
-        write_changes(connection, tenant_id, [change], now, actor)
+        HOTSPOTS.append(connection, tenant_id, [change], now, actor)
         return replace(hotspot, state="acknowledged")

@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 
+from forecasting.audit import RECOMMENDATIONS, Change, stored
 from forecasting.hotspots.model import Entity
 from forecasting.hotspots.policy import HotspotPolicy
 from forecasting.lifecycle import RECOMMENDATION, RecordExpired, UnknownRecord
@@ -139,8 +139,8 @@ def decide(
             """,
             [to_state, now, actor, reason or None, now, tenant_id, recommendation_id],
         )
-        audit = [(recommendation_id, known.state, to_state, reason or decision)]
-        _write_events(connection, tenant_id, audit, now, actor)
+        change = Change(recommendation_id, known.state, to_state, reason or decision)
+        RECOMMENDATIONS.append(connection, tenant_id, [change], now, actor)
         return replace(known, state=to_state, decided_at=now, decided_by=actor, reason=reason or None, updated_at=now)
 
 
@@ -187,20 +187,20 @@ def _is_news(known: Recommendation | None, proposal: Recommendation) -> bool:
 
 
 def _insert(connection: psycopg.Connection, tenant_id: str, proposals: Iterable[Recommendation], now: datetime) -> None:
-    events = []
     names = [field.name for field in fields(Recommendation)]
     statement = (
         f"INSERT INTO ops.recommendations (tenant_id, {', '.join(names)}) "  # noqa: S608
         f"VALUES ({', '.join(['%s'] * (len(names) + 1))})"
     )
-    rows = []
+    rows, changes = [], []
     for proposal in proposals:
-        recorded = replace(proposal, recommendation_id=uuid.uuid4())
-        rows.append([tenant_id, *(_stored(getattr(recorded, name)) for name in names)])
-        events.append((recorded.recommendation_id, None, "proposed", proposal.summary))
+        recommendation_id = uuid.uuid4()
+        recorded = replace(proposal, recommendation_id=recommendation_id)
+        rows.append([tenant_id, *(stored(getattr(recorded, name)) for name in names)])
+        changes.append(Change(recommendation_id, None, "proposed", proposal.summary))
     with connection.cursor() as cursor:
         cursor.executemany(statement.encode(), rows)
-    _write_events(connection, tenant_id, events, now, RECOMMENDER)
+    RECOMMENDATIONS.append(connection, tenant_id, changes, now, RECOMMENDER)
 
 
 def _refresh(connection: psycopg.Connection, tenant_id: str, proposals: Iterable[Recommendation]) -> None:
@@ -209,7 +209,7 @@ def _refresh(connection: psycopg.Connection, tenant_id: str, proposals: Iterable
         f"UPDATE ops.recommendations SET {', '.join(f'{name} = %s' for name in updated)} "  # noqa: S608
         "WHERE tenant_id = %s AND fingerprint = %s AND state = 'proposed'"
     )
-    rows = [[*(_stored(getattr(one, name)) for name in updated), tenant_id, one.fingerprint] for one in proposals]
+    rows = [[*(stored(getattr(one, name)) for name in updated), tenant_id, one.fingerprint] for one in proposals]
     with connection.cursor() as cursor:
         cursor.executemany(statement.encode(), rows)
 
@@ -234,25 +234,5 @@ def _expire(connection: psycopg.Connection, tenant_id: str, now: datetime) -> No
         "WHERE tenant_id = %s AND recommendation_id = ANY(%s)",
         [now, tenant_id, [recommendation_id for recommendation_id, *_ in rows]],
     )
-    events = [(recommendation_id, state, "expired", reason) for recommendation_id, state, reason in rows]
-    _write_events(connection, tenant_id, events, now, RECOMMENDER)
-
-
-def _write_events(
-    connection: psycopg.Connection,
-    tenant_id: str,
-    events: Iterable[tuple[uuid.UUID | None, str | None, str, str]],
-    now: datetime,
-    actor: str,
-) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO ops.recommendation_events "
-            "(tenant_id, recommendation_id, from_state, to_state, reason, at, actor) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            [(tenant_id, *event, now, actor) for event in events],
-        )
-
-
-def _stored(value: Any) -> Any:
-    return Jsonb(plain(value)) if isinstance(value, dict | list) else value
+    changes = [Change(recommendation_id, state, "expired", reason) for recommendation_id, state, reason in rows]
+    RECOMMENDATIONS.append(connection, tenant_id, changes, now, RECOMMENDER)

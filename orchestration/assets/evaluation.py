@@ -12,6 +12,7 @@ class EvaluationConfig(Config):
     seed: int = Field(7, ge=0, description="The same seed gives the same city, the same days and the same figures.")
     weeks: int = Field(8, ge=3, le=52, description="History that the forecast learns from.")
     days: int = Field(7, ge=1, le=28, description="Days that are judged.")
+    buses: int = Field(90, ge=28, le=5000, description="Size of the fleet.")
 
 
 @asset(
@@ -30,5 +31,5 @@ def hotspot_evaluation(context: AssetExecutionContext, config: EvaluationConfig)
     from orchestration.evaluation.hotspots import evaluate
     from orchestration.evaluation.tables import figures, tables
 
-    measured = evaluate(config.seed, weeks=config.weeks, days=config.days, say=context.log.info)
+    measured = evaluate(config.seed, weeks=config.weeks, days=config.days, buses=config.buses, say=context.log.info)
     return MaterializeResult(metadata={**figures(measured), "tables": MetadataValue.md(tables(measured))})

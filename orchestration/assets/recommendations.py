@@ -5,14 +5,7 @@ from dataclasses import asdict
 from dagster import AssetKey, AssetsDefinition, AssetSpec, MaterializeResult, asset
 
 from orchestration.keys import ALERTS, API, HOTSPOTS, OPERATIONS_TEAM, PLATFORM_TEAM, PREDICTIONS, RECOMMENDATIONS
-from orchestration.operations import (
-    Alerted,
-    Recommended,
-    Watched,
-    alert_everywhere,
-    recommend_everywhere,
-    watch_everywhere,
-)
+from orchestration.operations import alert_everywhere, recommend_everywhere, watch_everywhere
 from orchestration.resources import Platform
 
 GROUP = "recommendations"
@@ -34,7 +27,7 @@ _LIVE = [AssetKey(["live", "occupancy"]), AssetKey(["live", "traffic"])]
 def hotspots(platform: Platform) -> MaterializeResult[None]:
     """Bring every tenant's hotspots up to date."""
     with platform.connection() as connection:
-        return MaterializeResult(metadata=hotspot_metadata(watch_everywhere(connection)))
+        return MaterializeResult(metadata=asdict(watch_everywhere(connection)))
 
 
 @asset(
@@ -51,7 +44,7 @@ def hotspots(platform: Platform) -> MaterializeResult[None]:
 def recommendations(platform: Platform) -> MaterializeResult[None]:
     """Propose what can be done about every tenant's hotspots."""
     with platform.connection() as connection:
-        return MaterializeResult(metadata=recommendation_metadata(recommend_everywhere(connection)))
+        return MaterializeResult(metadata=asdict(recommend_everywhere(connection)))
 
 
 @asset(
@@ -68,22 +61,7 @@ def recommendations(platform: Platform) -> MaterializeResult[None]:
 def alerts(platform: Platform) -> MaterializeResult[None]:
     """Bring every tenant's alerts up to date."""
     with platform.connection() as connection:
-        return MaterializeResult(metadata=alert_metadata(alert_everywhere(connection, platform.settings())))
-
-
-def hotspot_metadata(watched: Watched) -> dict[str, int]:
-    """What the graph shows of a round; the names are stable, so that the UI draws their history."""
-    return asdict(watched)
-
-
-def recommendation_metadata(recommended: Recommended) -> dict[str, int]:
-    """What the graph shows of a round."""
-    return asdict(recommended)
-
-
-def alert_metadata(alerted: Alerted) -> dict[str, int]:
-    """What the graph shows of a round."""
-    return asdict(alerted)
+        return MaterializeResult(metadata=asdict(alert_everywhere(connection, platform.settings())))
 
 
 ASSETS: list[AssetsDefinition] = [hotspots, recommendations, alerts]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from forecasting.audit import Change
 from forecasting.hotspots.ahead import follow
 from forecasting.hotspots.forecasts import ForecastHour, crowded_windows
-from forecasting.hotspots.model import Change, Entity, Hotspot
+from forecasting.hotspots.model import Entity, Hotspot
 from forecasting.hotspots.policy import HotspotPolicy
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)

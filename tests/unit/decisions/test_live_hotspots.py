@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forecasting.audit import Change
 from forecasting.hotspots.live import is_warm, look
-from forecasting.hotspots.model import Change, Entity, Hotspot, Observation, crowded_minutes
+from forecasting.hotspots.model import Entity, Hotspot, Observation, crowded_minutes
 from forecasting.hotspots.policy import HotspotPolicy
 
 START = datetime(2026, 3, 2, 7, tzinfo=UTC)
