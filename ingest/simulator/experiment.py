@@ -5,6 +5,8 @@ The day is lived from the same seed again whenever something is done; what came 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -63,6 +65,14 @@ class Experiment:
             self._visits[intervention.route] = self._run(intervention.route)
         else:
             self._venues = self._run_venues()
+
+    def avoided_by(self, interventions: Sequence[Intervention]) -> float:
+        """Crowded passenger-minutes that these would have avoided besides what is done; the day stays as it is."""
+        other = copy(self)
+        other.done, other._visits = list(self.done), list(self._visits)
+        for intervention in interventions:
+            other.act(intervention)
+        return self.crowded_minutes() - other.crowded_minutes()
 
     def _run(self, route: int) -> Visits:
         return self.city.run_buses(self._conditions, self.done, routes=[route])

@@ -56,6 +56,17 @@ class ShortTurn:
 
 
 @dataclass(frozen=True)
+class WaitForNext:
+    """On the trip on which a bus is at `after_s`, a share of those who could board let it go and take the next one."""
+
+    route: int
+    direction: int
+    bus: int
+    after_s: float
+    share: float
+
+
+@dataclass(frozen=True)
 class DoorCap:
     """No more than `people` are inside between the two times: one in, one out."""
 
@@ -76,7 +87,7 @@ class QuietHours:
     share: float
 
 
-RouteIntervention = ExtraVehicle | LargerVehicles | Hold | ShortTurn
+RouteIntervention = ExtraVehicle | LargerVehicles | Hold | ShortTurn | WaitForNext
 VenueIntervention = DoorCap | QuietHours
 Intervention = RouteIntervention | VenueIntervention
 
@@ -89,6 +100,7 @@ class RoutePlan:
     larger: list[LargerVehicles] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
     turns: list[ShortTurn] = field(default_factory=list)
+    waits: list[WaitForNext] = field(default_factory=list)
 
     @classmethod
     def of(cls, route: int, interventions: Iterable[Intervention]) -> RoutePlan:
@@ -99,6 +111,7 @@ class RoutePlan:
             larger=[one for one in own if isinstance(one, LargerVehicles)],
             holds=[one for one in own if isinstance(one, Hold)],
             turns=[one for one in own if isinstance(one, ShortTurn)],
+            waits=[one for one in own if isinstance(one, WaitForNext)],
         )
 
     def capacity(self, direction: int, leaves_s: float, usual: int) -> int:
@@ -134,7 +147,19 @@ class RoutePlan:
                 return one
         return None
 
+    def waiting_share(self, direction: int, bus: int, now_s: float) -> float:
+        """Share of those who could board here and now that let the bus go."""
+        return max(
+            (
+                one.share
+                for one in self.waits
+                if one.bus == bus and one.direction == direction and 0 <= now_s - one.after_s < _TRIP_S
+            ),
+            default=0.0,
+        )
 
+
+_TRIP_S = 3600.0  # within it a bus that leaves a terminal has come to the other and not yet back
 _STANDS_S = 900.0  # what could not be done for so long is not done any more
 
 

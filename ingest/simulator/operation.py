@@ -280,12 +280,13 @@ def _run_trip(
         off = arriving if turn is None else load
         arrived = lane.arrived[stop]
         here = int(arrived[bin_now] + (arrived[bin_now + 1] - arrived[bin_now]) * part) - lane.boarded[stop]
-        on = min(here, capacity - load + off) if turn is None else 0
+        willing = here - int(here * plan.waiting_share(lane.direction, start.bus, now_s)) if plan.waits else here
+        on = min(willing, capacity - load + off) if turn is None else 0
         load += on - off
         # First come, first served: who was refused before boards first, so only the rest of those left is new.
-        denied = here - on - max(0, lane.refused[stop] - on)
+        denied = max(0, willing - on - max(0, lane.refused[stop] - on))
         lane.boarded[stop] += on - (off - arriving)  # who had to get off waits here with the others
-        lane.refused[stop] = here - on
+        lane.refused[stop] = willing - on
         if stop:
             slow = 1.0 + CROWDED_DWELL_FACTOR * load / capacity
             now_s += DOORS_S + (BOARDING_S * on + ALIGHTING_S * off) * slow

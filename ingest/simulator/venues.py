@@ -19,6 +19,8 @@ from ingest.simulator.noise import Purpose, autoregressive, stream
 SAMPLE_S = 600.0
 HOLD_S = 1200
 DAY_SD = 0.07
+OVERFULL = 1.15
+"""So many times its capacity goes into a venue at whose door nobody counts."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class VenueKind:
     Attributes:
         slug: beginning of its site ids.
         title: what people call it.
-        capacity: people allowed in.
+        capacity: people it is made for.
         opens_h: opening, local hour.
         closes_h: closing, local hour.
         stay_s: mean length of a visit.
@@ -100,7 +102,7 @@ class Venue:
 
     @property
     def capacity(self) -> int:
-        """People allowed in."""
+        """People it is made for."""
         return round(self.kind.capacity * self.scale)
 
 
@@ -202,7 +204,7 @@ def _run_venue(
             for one in plan.moved:
                 moved[one] += away / len(moved) if one.from_s <= at_s < one.until_s else 0.0
             wanted += round(plan.coming_instead(at_s, moved)) - away
-        entries = max(0, min(wanted, plan.places(at_s, venue.capacity) - load + exits))
+        entries = max(0, min(wanted, plan.places(at_s, round(OVERFULL * venue.capacity)) - load + exits))
         load += entries - exits
         rows.append((venue.index, at_s, load, entries, exits, wanted - entries, False))
     rows.append((venue.index, kind.closes_h * HOUR_S, 0, 0, load, 0, True))

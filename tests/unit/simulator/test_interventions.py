@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -11,7 +11,15 @@ from ingest.simulator.city import City
 from ingest.simulator.conditions import conditions_of
 from ingest.simulator.config import CityConfig
 from ingest.simulator.experiment import Experiment
-from ingest.simulator.interventions import DoorCap, ExtraVehicle, Hold, LargerVehicles, QuietHours, ShortTurn
+from ingest.simulator.interventions import (
+    DoorCap,
+    ExtraVehicle,
+    Hold,
+    LargerVehicles,
+    QuietHours,
+    ShortTurn,
+    WaitForNext,
+)
 from ingest.simulator.operation import Visits
 
 ON = date(2026, 3, 3)  # a Tuesday
@@ -151,3 +159,39 @@ def test_a_door_cap_holds(day: Experiment) -> None:
     capped = (after.venue == 0) & (after.at_s >= 18 * H) & (after.at_s < 19 * H)
     assert after.load[capped].max() <= 60
     assert after.denied[capped].sum() > 0
+
+
+def test_who_lets_a_bus_go_boards_a_later_one_and_is_not_counted_as_denied(day: Experiment) -> None:
+    route = busiest_route(day)
+    before = visits(day, route)
+    row = next(row for row in np.flatnonzero(before.departed_s > 8 * H) if before.stop[row] == 2)
+    bus, direction = int(before.bus[row]), int(before.direction[row])
+    day.act(WaitForNext(route, direction, bus, float(before.departed_s[row - 1]) + 1, share=0.5))
+    after = visits(day, route)
+
+    assert after.boardings[row] == before.boardings[row] - int(0.5 * before.boardings[row])
+    assert after.load[row] < before.load[row] and after.denied[row] == before.denied[row] == 0
+    assert after.boardings.sum() == pytest.approx(before.boardings.sum(), abs=60)
+
+
+def test_nobody_counts_at_a_door_until_it_is_capped(city: City) -> None:
+    crowd = next(
+        day for number in range(60) for day in [Experiment(city, ON + timedelta(days=number))] if overfull(day)
+    )
+    venue = overfull(crowd)[0]
+    capacity = city.venues[venue].capacity
+    assert crowd._venues.load[crowd._venues.venue == venue].max() <= round(1.15 * capacity)
+    cap = DoorCap(venue, 0, 24 * H, capacity)
+    assert crowd.avoided_by([cap]) > 0
+    assert venue in overfull(crowd)  # it was only tried
+    crowd.act(cap)
+    assert venue not in overfull(crowd)
+
+
+def overfull(day: Experiment) -> list[int]:
+    inside = day._venues
+    return [
+        venue.index
+        for venue in day.city.venues
+        if inside.load[inside.venue == venue.index].max(initial=0) > venue.capacity
+    ]
