@@ -166,7 +166,7 @@ def _evidence(entity: Entity, hours: list[ForecastHour], policy: HotspotPolicy) 
     }
     if entity.kind == "route":
         evidence["vehicles_on_busiest_stretch"] = round(first.vehicles, 1)
-        evidence["load_profile_density"] = policy.load_profile_density
+        evidence["load_profile_density"] = round(first.density, 3)
     return evidence
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 
+from forecasting.hotspots.density import Densities, read_densities
 from forecasting.hotspots.model import Entity, Position, crowded_minutes
 from forecasting.hotspots.policy import HotspotPolicy
 from forecasting.store import Prediction, latest_predictions
@@ -31,6 +32,7 @@ class ForecastHour:
         method: how.
         model_version: by which model.
         position: where the site is; None for a route, or where nobody knows.
+        density: mean load of a route over that of its busiest stretch; 1 for a site or area.
     """
 
     hour: datetime
@@ -43,6 +45,7 @@ class ForecastHour:
     method: str
     model_version: str
     position: Position | None = None
+    density: float = 1.0
 
     @property
     def load_factor(self) -> float:
@@ -103,12 +106,15 @@ def read_forecasts(
         oldest_origin=now - policy.oldest_forecast,
         series_id=entity.series_id if entity else None,
     )
-    fleet = _read_fleet(connection, tenant_id, entity) if predictions else {}
+    if not predictions:
+        return {}
+    fleet = _read_fleet(connection, tenant_id, entity)
+    densities = read_densities(connection, tenant_id, now, policy, entity)
     hours: dict[Entity, list[ForecastHour]] = defaultdict(list)
     for prediction in predictions:
         known = fleet.get(prediction.series_id)
         if known is not None:
-            hours[known.entity].append(_forecast_hour(prediction, known, policy))
+            hours[known.entity].append(_forecast_hour(prediction, known, policy, densities))
     return hours
 
 
@@ -168,18 +174,21 @@ def _read_fleet(connection: psycopg.Connection, tenant_id: str, entity: Entity |
     return {place.entity.series_id: place for place in places}
 
 
-def _forecast_hour(prediction: Prediction, places: _Places, policy: HotspotPolicy) -> ForecastHour:
+def _forecast_hour(
+    prediction: Prediction, places: _Places, policy: HotspotPolicy, densities: Densities
+) -> ForecastHour:
     is_route = places.entity.kind == "route"
-    raised = 1 / policy.load_profile_density if is_route else 1.0
+    density = densities.at(places.entity, prediction.target_hour) if is_route else 1.0
     return ForecastHour(
         hour=prediction.target_hour,
-        load=prediction.predicted * raised,
-        low=prediction.p10 * raised,
-        high=prediction.p90 * raised,
+        load=prediction.predicted / density,
+        low=prediction.p10 / density,
+        high=prediction.p90 / density,
         capacity=places.capacity,
         vehicles=max(1.0, places.vehicles / policy.stretches) if is_route else 1.0,
         origin_at=prediction.origin_at,
         method=prediction.method,
         model_version=prediction.model_version,
         position=places.position,
+        density=density,
     )

@@ -20,11 +20,10 @@ class HotspotPolicy:
         longest_gap: two looks farther apart know nothing of what lay between, so that no duration spans them.
         forecast_horizon: how far ahead a forecast is searched for crowded hours.
         oldest_forecast: a forecast made longer ago is no evidence.
-        load_profile_density: mean load of a route over the load of its busiest stretch. Forecasts of routes are means
-            over the whole route, people are crowded on the busiest stretch. Ceder ("Bus frequency determination using
-            passenger count data", 1984) calls this ratio the density of the load profile; 0.5–0.7 are common. In the
-            simulated city the peak hours' ratio of the mean to the fullest third is 0.62–0.82; docs/hotspots.md says
-            what 0.65 finds.
+        load_profile_density: mean load of a route over the load of its busiest stretch, until its own hotspots tell
+            better (`density.py`). Forecasts of routes are means over the whole route, people are crowded on the busiest
+            stretch. Ceder ("Bus frequency determination using passenger count data", 1984) calls this ratio the density
+            of the load profile; 0.5–0.7 are common.
         peak_hour_factor: mean load of an hour over the load of its fullest minutes. Forecasts are means over the hour,
             a hotspot needs ten minutes only. 0.92 is the usual value of the Highway Capacity Manual (15 minutes).
         stretches: parts into which a route is cut to find the busiest one.

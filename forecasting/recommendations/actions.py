@@ -50,10 +50,12 @@ def _fixed(value: float) -> Callable[[Situation, Occasion], float]:
     return lambda situation, occasion: value
 
 
-def _added_vehicle(situation: Situation, occasion: Occasion) -> Effect:
-    return effects.added_vehicle(
-        occasion.hours, situation.policy.raise_at, situation.policy.stretches, situation.now + must.MAKE_READY
-    )
+def _added_vehicle(came_true: effects.CameTrue) -> Callable[[Situation, Occasion], Effect]:
+    def effect(situation: Situation, occasion: Occasion) -> Effect:
+        policy, ready_at = situation.policy, situation.now + must.MAKE_READY
+        return effects.added_vehicle(occasion.hours, policy.raise_at, policy.stretches, ready_at, came_true)
+
+    return effect
 
 
 def _turned_vehicle(situation: Situation, occasion: Occasion) -> Effect:
@@ -76,7 +78,7 @@ def _larger_vehicles(situation: Situation, occasion: Occasion) -> Effect:
 
 
 def _shifted_visitors(situation: Situation, occasion: Occasion) -> Effect:
-    return effects.shifted_visitors(occasion.hours, situation.policy.raise_at)
+    return effects.shifted_visitors(occasion.hours, situation.policy.raise_at, situation.now)
 
 
 def _unchanged(situation: Situation, occasion: Occasion) -> Effect:
@@ -84,7 +86,7 @@ def _unchanged(situation: Situation, occasion: Occasion) -> Effect:
 
 
 def _capped(situation: Situation, occasion: Occasion) -> Effect:
-    return effects.capped(occasion.hours, situation.policy.raise_at)
+    return effects.capped(occasion.hours)
 
 
 def _times(situation: Situation, occasion: Occasion) -> str:
@@ -172,7 +174,7 @@ ACTIONS: tuple[Action, ...] = (
         ROUTE,
         occasions.windows_ahead,
         (_TWO_HOURS, _SPARE, _NONE_SENT),
-        _added_vehicle,
+        _added_vehicle(effects.ADDED_TRIP),
         _chance(0.9),
         _say_add_trip,
     ),
@@ -181,7 +183,7 @@ ACTIONS: tuple[Action, ...] = (
         ROUTE,
         occasions.window_at_hand,
         (_TWO_HOURS, _SPARE, _NONE_SENT),
-        _added_vehicle,
+        _added_vehicle(effects.DISPATCHED),
         _chance(0.8),
         _say_dispatch,
     ),
@@ -191,6 +193,7 @@ ACTIONS: tuple[Action, ...] = (
         occasions.crowded_stretch,
         (
             Precondition("one_stretch_crowded", must.stretch_is_crowded),
+            Precondition("stays_crowded", must.stays_crowded),
             Precondition("far_end_light", must.far_end_is_light),
             Precondition("few_must_get_off", must.few_must_get_off),
         ),

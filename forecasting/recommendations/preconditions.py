@@ -117,6 +117,13 @@ def stretch_is_crowded(situation: Situation, occasion: Occasion) -> Fact:
     return met, f"{number} vehicles at {load:.0%} on part {part + 1} of {situation.policy.stretches}"
 
 
+def stays_crowded(situation: Situation, occasion: Occasion) -> Fact:
+    """It lasts: in simulated cities vehicles that were turned for a passing crowd came too late and were missing."""
+    hours = [len(window.hours) for window in situation.windows if window.start <= situation.now]
+    number = max(hours, default=0)
+    return number >= 2, f"forecast crowded for this and {max(0, number - 1)} more hours (1 more needed)"
+
+
 def far_end_is_light(situation: Situation, occasion: Occasion) -> Fact:
     """Vehicles beyond it run nearly empty."""
     last = situation.policy.stretches - 1

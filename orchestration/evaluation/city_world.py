@@ -9,7 +9,7 @@ from functools import cached_property
 from forecasting.hotspots.model import Entity
 from forecasting.hotspots.observations import Reading, stretch_of
 from forecasting.hotspots.policy import HotspotPolicy
-from forecasting.recommendations.effects import SHIFTED_VISITORS
+from forecasting.recommendations.effects import SHIFTED_VISITORS, WAITING_PASSENGERS
 from forecasting.recommendations.preconditions import MAKE_READY
 from forecasting.recommendations.proposals import Recommendation
 from forecasting.recommendations.situation import RecurringHour, Route, Site, Situation
@@ -23,6 +23,7 @@ from ingest.simulator.interventions import (
     LargerVehicles,
     QuietHours,
     ShortTurn,
+    WaitForNext,
 )
 from ingest.simulator.venues import HOLD_S as VENUE_HOLD_S
 
@@ -43,6 +44,7 @@ class CityWorld:
     ) -> None:
         self.day, self._city, self._recurring, self._policy = day, day.city, recurring, policy
         self._turned: set[str] = set()
+        self.carried_out: list[tuple[Recommendation, Sequence[Intervention]]] = []
 
     @cached_property
     def entities(self) -> list[Entity]:
@@ -95,6 +97,8 @@ class CityWorld:
         found = self._interventions(recommendation, readings, now)
         for intervention in found:
             self.day.act(intervention)
+        if found:
+            self.carried_out.append((recommendation, found))
         return bool(found)
 
     def _interventions(
@@ -105,11 +109,12 @@ class CityWorld:
             return self._on_route(recommendation, entity, readings, now)
         venue, said = self._venue(entity), recommendation.evidence
         start_s, end_s = self._window_s(recommendation)
+        start_s = max(start_s, self.day.seconds(now))
         if recommendation.action == "cap_at_door":
             return [DoorCap(venue, start_s, end_s, self._city.venues[venue].capacity)]
         if recommendation.action == "quiet_hour_advice":
             quiet = tuple(self.day.seconds(datetime.fromisoformat(hour["hour"])) for hour in said["quieter_hours"])
-            return [QuietHours(venue, start_s, end_s, quiet, SHIFTED_VISITORS[1])]
+            return [QuietHours(venue, start_s, end_s, quiet, SHIFTED_VISITORS)]
         return []
 
     def _on_route(
@@ -124,6 +129,8 @@ class CityWorld:
         if recommendation.action == "hold":
             follower = int(said["vehicles"][1]["site_id"])
             return [Hold(route, direction, follower, now_s, 60 * said["hold_minutes"])]
+        if recommendation.action == "passenger_information":
+            return [WaitForNext(route, direction, int(said["vehicles"][0]["site_id"]), now_s, WAITING_PASSENGERS)]
         if recommendation.action == "short_turn":
             return self._short_turn(route, direction, int(said["occasion"].split()[1]), readings, now_s)
         if recommendation.action == "larger_vehicle":

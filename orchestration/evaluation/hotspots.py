@@ -7,9 +7,8 @@ on which nothing was done, also for the days on which it was: advice is judged b
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,40 +17,67 @@ import pandas as pd
 from forecasting import backtest
 from forecasting.evaluation.following import crowded_hours, follow_day
 from forecasting.evaluation.hits import EntityHour, Hits, hits, lead_times_h, raised
+from forecasting.hotspots.density import LEARNED_FROM, learned
 from forecasting.hotspots.forecasts import ForecastHour
 from forecasting.hotspots.model import Entity
 from forecasting.hotspots.policy import HotspotPolicy
 from forecasting.recommendations.actions import ACTIONS
+from forecasting.recommendations.proposals import Recommendation
 from forecasting.recommendations.situation import RecurringHour
 from ingest.simulator.city import City
 from ingest.simulator.config import CityConfig
 from ingest.simulator.experiment import Experiment
-from orchestration.evaluation.city_world import CityWorld
+from orchestration.evaluation.city_world import CityWorld, entities_of
 from orchestration.evaluation.series import forecasts_of, recurring_hours, series_of
 
 FIRST_DAY = date(2026, 1, 5)  # a Monday
 FOLLOWED = (
-    "add_trip", "dispatch_standby", "short_turn", "hold", "larger_vehicle", "quiet_hour_advice", "cap_at_door",
+    "add_trip", "dispatch_standby", "short_turn", "hold", "passenger_information", "larger_vehicle",
+    "quiet_hour_advice", "cap_at_door",
 )  # fmt: skip
-LOOK_EVERY, SEE_EVERY = timedelta(minutes=10), timedelta(minutes=2)
+LOOK_EVERY, SEE_EVERY, LOOKED_EVERY = timedelta(minutes=10), timedelta(minutes=2), timedelta(minutes=5)
 _HOUR = timedelta(hours=1)
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Arm:
-    """The days with some kinds of advice followed: what was crowded then, and what was done."""
+class Promise:
+    """One piece of advice: what it promised, and what it avoids when it alone is followed, crowded passenger-minutes.
 
-    name: str
-    bus_minutes: float
-    venue_minutes: float
-    followed: Counter[str] = field(default_factory=Counter)
-    expected_minutes: float = 0.0
+    What plans for a week promises a week; all else the day.
+    """
+
+    low: float
+    middle: float
+    high: float
+    avoided: float
 
     @property
-    def crowded_minutes(self) -> float:
-        """Crowded passenger-minutes of all days."""
-        return self.bus_minutes + self.venue_minutes
+    def is_kept(self) -> bool:
+        """Whether the band holds what came true, to a minute."""
+        return self.low - 1 <= self.avoided <= self.high + 1
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The days with some kinds of advice followed: what was crowded then, and each promise beside what came true.
+
+    Promises are measured for one kind of advice at a time: each piece alone, on the day on which nothing is done.
+    """
+
+    name: str
+    crowded_minutes: float
+    promises: list[Promise] = field(default_factory=list)
+
+    @property
+    def promised_minutes(self) -> float:
+        """Crowded passenger-minutes that the advice should have avoided."""
+        return sum(one.middle for one in self.promises)
+
+    @property
+    def kept_share(self) -> float:
+        """Share of the promises whose band held what came true; NaN when nothing was promised."""
+        return sum(one.is_kept for one in self.promises) / len(self.promises) if self.promises else math.nan
 
 
 @dataclass(frozen=True)
@@ -70,8 +96,9 @@ class Evaluation:
 
     @property
     def avoided_share(self) -> float:
-        """Share of the crowded passenger-minutes that is avoided when all advice is followed."""
-        return 1 - self.arms[-1].crowded_minutes / self.arms[0].crowded_minutes
+        """Share of the crowded passenger-minutes that following all advice avoids; NaN if none was crowded."""
+        nothing = self.arms[0].crowded_minutes
+        return 1 - self.arms[-1].crowded_minutes / nothing if nothing else math.nan
 
 
 def evaluate(seed: int = 7, *, weeks: int = 8, days: int = 7, buses: int = 90, say: Say = lambda _: None) -> Evaluation:
@@ -97,20 +124,22 @@ def evaluate(seed: int = 7, *, weeks: int = 8, days: int = 7, buses: int = 90, s
     zone = city.config.time_zone
     result = backtest.run(panel, tz=zone, horizon=24, origins=24 * days, every=pd.Timedelta(hours=1))
     judged_from = datetime.combine(dates[judged][0], datetime.min.time(), ZoneInfo(zone)).astimezone(UTC)
-    forecasts = forecasts_of(result.predictions, city, series, policy)
     say("looking at what was crowded")
-    true = {
-        one for day in lived[judged] for one in crowded_hours(CityWorld(day, {}, policy), looks(day, SEE_EVERY), policy)
-    }
+    true = _crowded(lived[judged], SEE_EVERY, policy)
+    watched = slice(max(0, 7 * weeks - LEARNED_FROM.days), 7 * weeks)
+    routes = {entity: zone for entity in entities_of(city) if entity.kind == "route"}
+    burning = [one for one in _crowded(lived[watched], LOOKED_EVERY, policy) if one[0] in routes]
+    densities = learned(burning, routes, dates[watched], policy.load_profile_density)
+    forecasts = forecasts_of(result.predictions, city, series, densities, policy)
     recurring = recurring_hours(series, judged_from, zone, policy)
 
     def known(entity: Entity, now: datetime) -> list[ForecastHour]:
         return forecasts[entity].get(now.replace(minute=0, second=0, microsecond=0), [])
 
-    arms = [Arm("nothing", *_minutes(lived[judged]))]
+    arms = [Arm("nothing", _minutes(lived[judged]))]
     for chosen in (*((name,) for name in FOLLOWED), FOLLOWED):
         say(f"following {', '.join(chosen)}")
-        arms.append(_arm(city, dates[judged], chosen, recurring, known, policy))
+        arms.append(_arm(lived[judged], chosen, recurring, known, policy))
     return Evaluation(
         hits=_hits(result.predictions, forecasts, true, judged_from, policy, city),
         leads_h=_leads(forecasts, true, policy),
@@ -123,39 +152,44 @@ def looks(day: Experiment, every: timedelta) -> list[datetime]:
     return [day.instant(3600.0 * 5) + number * every for number in range(int(timedelta(hours=18) / every))]
 
 
+def _crowded(days: Sequence[Experiment], every: timedelta, policy: HotspotPolicy) -> set[EntityHour]:
+    return {one for day in days for one in crowded_hours(CityWorld(day, {}, policy), looks(day, every), policy)}
+
+
 def _arm(
-    city: City,
-    dates: Sequence[date],
+    untouched: Sequence[Experiment],
     chosen: Sequence[str],
     recurring: dict[Entity, list[RecurringHour]],
     known: Callable[[Entity, datetime], list[ForecastHour]],
     policy: HotspotPolicy,
 ) -> Arm:
     actions = [action for action in ACTIONS if action.name in chosen]
-    days, followed = [], []
-    for on in dates:
-        day = Experiment(city, on)
-        followed += follow_day(CityWorld(day, recurring, policy), looks(day, LOOK_EVERY), known, actions, policy)
+    days, promises = [], []
+    for before in untouched:
+        day = Experiment(before.city, before.service_date)
+        world = CityWorld(day, recurring, policy)
+        follow_day(world, looks(day, LOOK_EVERY), known, actions, policy)
         days.append(day)
-    expected = {(one.fingerprint, one.created_at.date()): one.expected_effect for one in followed}
-    weekly = {one.fingerprint: one.expected_effect for one in followed if one.action == "larger_vehicle"}
-    once = [
-        effect["crowded_minutes_avoided"] for (fingerprint, _), effect in expected.items() if fingerprint not in weekly
-    ]
-    return Arm(
-        name=chosen[0] if len(chosen) == 1 else "everything",
-        bus_minutes=_minutes(days)[0],
-        venue_minutes=_minutes(days)[1],
-        followed=Counter(one.action for one in followed),
-        expected_minutes=sum(once) + sum(effect["crowded_minutes_avoided"] for effect in weekly.values()),
-    )
+        if len(chosen) == 1:
+            promises += [(advice, before.avoided_by(done)) for advice, done in world.carried_out]
+    return Arm(chosen[0] if len(chosen) == 1 else "everything", _minutes(days), _promises(promises))
 
 
-def _minutes(days: Sequence[Experiment]) -> tuple[float, float]:
-    return (
-        sum(day.crowded_minutes_of_buses() for day in days),
-        sum(day.crowded_minutes_of_venues() for day in days),
-    )
+def _promises(followed: Iterable[tuple[Recommendation, float]]) -> list[Promise]:
+    """Each piece of advice once: what plans for a week is followed on several of its days."""
+    found: dict[tuple[str, date | None], Promise] = {}
+    for advice, avoided in followed:
+        weekly = advice.evidence["occasion"] == "weekly"
+        key = (advice.fingerprint, None if weekly else advice.created_at.date())
+        said = advice.expected_effect
+        promised = Promise(said["low"], said["crowded_minutes_avoided"], said["high"], 0.0)
+        known = found.get(key, promised)
+        found[key] = replace(known, avoided=known.avoided + avoided)
+    return list(found.values())
+
+
+def _minutes(days: Sequence[Experiment]) -> float:
+    return sum(day.crowded_minutes() for day in days)
 
 
 def _hits(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from forecasting.hotspots.density import Densities
 from forecasting.hotspots.forecasts import ForecastHour
 from forecasting.hotspots.model import Entity
 from forecasting.hotspots.policy import HotspotPolicy
@@ -51,7 +52,7 @@ def series_of(lived: Sequence[Experiment]) -> pd.DataFrame:
 
 
 def forecasts_of(
-    predictions: pd.DataFrame, city: City, series: pd.DataFrame, policy: HotspotPolicy
+    predictions: pd.DataFrame, city: City, series: pd.DataFrame, densities: Densities, policy: HotspotPolicy
 ) -> dict[Entity, dict[datetime, list[ForecastHour]]]:
     """Forecast hours by entity and origin, as `forecasting.hotspots.forecasts` makes them from stored predictions."""
     places = series.groupby("site_id")["capacity"].last().to_dict()
@@ -62,12 +63,21 @@ def forecasts_of(
     for series_id, origin, hour, *loads, method in columns.itertuples(index=False):
         entity, made_at = by_series[series_id], origin.to_pydatetime()
         is_route = entity.kind == "route"
-        raised_by = 1 / policy.load_profile_density if is_route else 1.0
+        density = densities.at(entity, hour.to_pydatetime()) if is_route else 1.0
         vehicles = max(1.0, sizes[entity.entity_id] / policy.stretches) if is_route else 1.0
-        load, low, high = (value * raised_by for value in loads)
+        load, low, high = (value / density for value in loads)
         found[entity][made_at].append(
             ForecastHour(
-                hour.to_pydatetime(), load, low, high, places[series_id], vehicles, made_at, method, "evaluation"
+                hour=hour.to_pydatetime(),
+                load=load,
+                low=low,
+                high=high,
+                capacity=places[series_id],
+                vehicles=vehicles,
+                origin_at=made_at,
+                method=method,
+                model_version="evaluation",
+                density=density,
             )
         )
     return {

@@ -10,6 +10,9 @@ import psycopg
 import pytest
 
 from forecasting.hotspots import acknowledge, detect
+from forecasting.hotspots.forecasts import read_forecasts
+from forecasting.hotspots.model import Entity
+from forecasting.hotspots.policy import HotspotPolicy
 from forecasting.lifecycle import UnknownRecord
 from forecasting.recommendations import recommend
 from plimsoll.database import connect
@@ -138,3 +141,21 @@ def test_a_firing_hotspot_is_acknowledged_once_and_by_its_own_tenant_only(
     assert events == [("ana", "on my way")]
     scene.count("gym", 97, at(15))
     assert [row.state for row in detect(connection, tenant, at(15)).updated] == ["acknowledged"]
+
+
+def test_a_route_that_burns_at_an_hour_is_forecast_fuller_at_that_hour_tomorrow(
+    connection: psycopg.Connection, tenant: str, scene: Any
+) -> None:
+    scene.route()
+    for minutes in range(0, 60, 5):
+        scene.bus("A", 78, at(minutes), "S4")
+        detect(connection, tenant, at(minutes))
+    tomorrow = NOW + timedelta(days=1)
+    scene.predict("route:1:0", [40.0, 40.0], tomorrow)
+
+    [at_the_hour, after] = read_forecasts(connection, tenant, tomorrow, HotspotPolicy())[Entity("route", "1", 0)]
+
+    assert at_the_hour.density < after.density
+    assert at_the_hour.load_factor > after.load_factor
+    [alone] = read_forecasts(connection, tenant, tomorrow, HotspotPolicy(), Entity("route", "1", 0)).values()
+    assert alone == [at_the_hour, after]

@@ -15,6 +15,8 @@ from forecasting.hotspots.policy import HotspotPolicy
 from forecasting.recommendations.actions import ACTIONS
 from forecasting.recommendations.proposals import Recommendation
 from forecasting.recommendations.situation import Route, Situation
+from orchestration.evaluation.hotspots import Arm, Evaluation, Promise
+from orchestration.evaluation.tables import figures, tables
 
 NOW = datetime(2026, 3, 2, 5, tzinfo=UTC)
 GYM, ROUTE = Entity("site", "gym"), Entity("route", "1", 0)
@@ -93,3 +95,17 @@ def test_advice_is_followed_once_and_a_vehicle_that_was_sent_is_away() -> None:
     )
     assert [one.evidence["occasion"] for one in followed] == [one.evidence["occasion"] for one in world.done]
     assert len(followed) == 1  # the second window would need a second spare vehicle
+
+
+def test_what_could_not_be_measured_is_left_out_of_the_figures_and_a_dash_in_the_tables() -> None:
+    none = {
+        (who, kind): hits(set(), set()) for who in ("forecast", "same hour last week") for kind in ("route", "site")
+    }
+    empty = Evaluation(none, {"route": [], "site": []}, [Arm("nothing", 0.0), Arm("everything", 0.0)])
+    assert figures(empty) == {"crowded_minutes": 0.0}
+    assert "nan" not in tables(empty)
+
+
+def test_a_promise_is_kept_when_its_band_holds_what_came_true() -> None:
+    arm = Arm("add_trip", 100.0, [Promise(0, 50, 150, 120.0), Promise(0, 50, 150, -30.0)])
+    assert (arm.promised_minutes, arm.kept_share) == (100, 0.5)

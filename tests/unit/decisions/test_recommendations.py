@@ -27,7 +27,7 @@ CORRIDOR = Route("1 to Kota", spare_vehicles=1, headway_peak_s=600, headway_offp
 def hour(number: int, load: float, capacity: float = 80.0, vehicles: float = 4.0, spread: float = 8.0) -> ForecastHour:
     return ForecastHour(
         hour=NOW + timedelta(hours=number), load=load, low=load - spread, high=load + spread, capacity=capacity,
-        vehicles=vehicles, origin_at=NOW, method="champion", model_version="v1",
+        vehicles=vehicles, origin_at=NOW, method="champion", model_version="v1", density=0.65,
     )  # fmt: skip
 
 
@@ -81,31 +81,46 @@ def test_what_begins_within_the_hour_is_dispatched_not_planned() -> None:
     assert named(replace(soon, route=spare)) == {}  # one was sent for this window already
 
 
-def test_the_effect_of_a_vehicle_by_hand() -> None:
-    # Four vehicles with 80 of 80, crowded above 72: 4 × 8 × 60 = 1920. A sixth of a vehicle more takes each to 76.8:
-    # 4.1667 × 4.8 × 60 = 1200.
-    assert effects.shared_with(80, 80, 4, 1 / 6, 0.9, 60) == pytest.approx(720)
-    saved = effects.added_vehicle([hour(2, 80)], 0.9, 3, NOW)
-    assert saved.avoided == pytest.approx(720)
-    # At the 10 % quantile there are 72 aboard: nothing is crowded.
-    assert (saved.low, saved.high) == (0, pytest.approx(720))
+def test_people_above_a_limit_by_hand() -> None:
+    # Half the time above by a mean of 0.8 standard deviations: φ(0) = 0.3989.
+    assert effects.people_above(72, 10, 72) == pytest.approx(3.989, abs=0.001)
+    assert (effects.people_above(80, 0, 72), effects.people_above(60, 0, 72)) == (8, 0)
+    # Nobody gets into a full vehicle: however many want to, ten of a hundred places are above nine tenths.
+    assert effects.people_above(500, 50, 90, 100) == pytest.approx(10)
 
 
-@given(st.floats(0, 200), st.floats(1, 50), st.floats(0.01, 3), st.floats(0, 50))
-def test_an_added_vehicle_never_harms_and_helps_a_fuller_route_at_least_as_much(
-    load: float, vehicles: float, added: float, more: float
-) -> None:
-    lighter = effects.shared_with(load, 80, vehicles, added, 0.9, 60)
-    assert -1e-6 <= lighter <= added * 72 * 60 + 1e-6
-    assert lighter <= effects.shared_with(load + more, 80, vehicles, added, 0.9, 60) + 1e-6
+@given(st.floats(0, 200), st.floats(0.1, 50), st.floats(0, 50))
+def test_a_fuller_vehicle_is_at_least_as_crowded(load: float, spread: float, more: float) -> None:
+    fewer = effects.people_above(load, spread, 72, 80)
+    assert -1e-6 <= fewer <= effects.people_above(load + more, spread, 72, 80) + 1e-6 <= 8 + 2e-6
+
+
+def test_a_vehicle_promises_what_came_true_of_the_formula() -> None:
+    planned = effects.added_vehicle([hour(2, 76)], 0.9, 3, NOW, effects.ADDED_TRIP)
+    assert planned.avoided > 0
+    assert (planned.low, planned.high / planned.avoided) == (
+        0,
+        pytest.approx(effects.ADDED_TRIP.high / effects.ADDED_TRIP.mean),
+    )
+    half_gone = effects.added_vehicle([hour(2, 76)], 0.9, 3, NOW + timedelta(hours=2.5), effects.ADDED_TRIP)
+    assert half_gone.avoided == pytest.approx(planned.avoided / 2)
+    # Where everything is full, one more full vehicle makes it no less crowded.
+    assert effects.added_vehicle([hour(2, 300)], 0.9, 3, NOW, effects.ADDED_TRIP).avoided == 0
+
+
+def test_advice_reaches_only_those_who_have_not_come_yet() -> None:
+    early = effects.shifted_visitors([hour(0, 80), hour(1, 80)], 0.9, NOW)
+    late = effects.shifted_visitors([hour(0, 80), hour(1, 80)], 0.9, NOW + timedelta(hours=1))
+    assert early.avoided > late.avoided > 0
 
 
 def test_a_light_follower_close_behind_is_held() -> None:
     proposal = named(on_route(readings=(bus("A", 80, 5), bus("B", 20, 5))))["hold"]
     assert proposal.summary.startswith("Hold B on 1 to Kota at stop 5")
-    # 8 too many for 10 min; level at 50 each there are none: 80, on average half of it.
-    assert proposal.expected_effect["crowded_minutes_avoided"] == 40
+    # 8 too many for 10 min; level at 50 each there are none: 80 at best, and nothing is proven.
+    assert proposal.expected_effect["crowded_minutes_avoided"] == 0
     assert (proposal.expected_effect["low"], proposal.expected_effect["high"]) == (0, 80)
+    assert proposal.expected_effect["assumption"].startswith("unproven")
     assert proposal.expires_at == NOW + timedelta(minutes=15)
 
 
@@ -131,21 +146,20 @@ def test_the_vehicle_ahead_is_not_the_next_one() -> None:
 def test_a_trip_is_turned_short_where_one_stretch_is_crowded_and_the_far_end_light() -> None:
     crowded = [bus("A", 80, 1), bus("B", 76, 2)]
     light = [bus("C", 16, 8), bus("D", 8, 10)]
-    assert "short_turn" in named(on_route(readings=(*crowded, *light)))
-    assert "short_turn" not in named(on_route(readings=(*crowded, light[0])))
-    assert "short_turn" not in named(on_route(readings=(*crowded, bus("C", 60, 8), bus("D", 60, 10))))
+    lasting = (hour(0, 78), hour(1, 78))
+    assert "short_turn" in named(on_route(readings=(*crowded, *light), hours=lasting))
+    assert "short_turn" not in named(on_route(readings=(*crowded, *light), hours=lasting[:1]))
+    assert "short_turn" not in named(on_route(readings=(*crowded, light[0]), hours=lasting))
+    heavy = (bus("C", 60, 8), bus("D", 60, 10))
+    assert "short_turn" not in named(on_route(readings=(*crowded, *heavy), hours=lasting))
 
 
 def test_larger_vehicles_are_planned_for_what_recurs_if_there_are_any() -> None:
     pattern = (RecurringHour(1, 7, weeks=4, load=78, lowest=74, highest=82, capacity=80, vehicles=3),)
     proposal = named(on_route(recurring=pattern, largest_capacity=120))["larger_vehicle"]
     assert "Mondays 07:00" in proposal.summary
-    effect = proposal.expected_effect
-    assert (effect["low"], effect["crowded_minutes_avoided"], effect["high"]) == (
-        360,
-        1080,
-        1800,
-    )  # 3 × 60 × (2, 6, 10)
+    spared = effects.people_above(78, 0.22 * 78, 72, 80) - effects.people_above(78, 0.22 * 78, 108, 120)
+    assert proposal.expected_effect["crowded_minutes_avoided"] == pytest.approx(3 * 60 * spared * 1.1, abs=0.1)
     assert "larger_vehicle" not in named(on_route(recurring=pattern, largest_capacity=85))
 
 
