@@ -27,6 +27,7 @@ from plimsoll.settings import PROJECT_DIR, Settings
 
 NEW_S = 300
 BATCH = 10_000
+STOPS_PER_TRIP = 24
 ROWS_PER_DAY = 500_000
 HISTORY_PARTITION = -1
 WANTED_REFRESH_S, WANTED_REFRESH_FACTOR, WANTED_LANDING_SHARE, WANTED_READ_SHARE = 10.0, 1.5, 0.9, 0.01
@@ -165,11 +166,19 @@ def _land_new(connection: psycopg.Connection, ground: Ground, start: datetime, o
 def _messages(start: datetime, first: int, offset: int) -> Iterator[Message]:
     now = datetime.now(UTC)
     for number in range(first, first + BATCH):
-        event = fields(number)
-        event["ts_device"] = (start + timedelta(seconds=number // SITES)).isoformat()
-        event["event_id"] = f"new-{offset + number}"
-        event["seq"] = (offset + number) // SITES
+        at = start + timedelta(seconds=number // SITES)
+        event = fields(number) | _ride(number % SITES, int(at.timestamp()))
+        event |= {"ts_device": at.isoformat(), "event_id": f"new-{offset + number}", "seq": (offset + number) // SITES}
         yield Message(TOPIC, 0, offset + number, now, None, json.dumps(event).encode())
+
+
+def _ride(bus: int, second: int) -> dict[str, object]:
+    """What the doors of a bus say in that second: a stop every minute, trips of 24 stops, full in the middle."""
+    stop, since_stop = divmod(second + 7 * bus, 60)
+    trip, position = divmod(stop, STOPS_PER_TRIP)
+    load, before = (3 * min(n, STOPS_PER_TRIP - 1 - n) for n in (position, max(0, position - 1)))
+    on, off = (max(0, load - before) + 1, max(0, before - load) + 1) if since_stop == 0 else (0, 0)
+    return {"trip_id": f"{bus}-{trip}", "in_count": on, "out_count": off, "occupancy": load}
 
 
 def _history_read(connection: psycopg.Connection) -> int:

@@ -28,6 +28,7 @@ TOPIC = "occupancy.events"
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 MODELS = (
+    "int_occupancy__runs",
     "int_occupancy__hourly_by_route",
     "fct_occupancy_hourly",
     "fct_route_occupancy_hourly",
@@ -353,15 +354,40 @@ def test_predictions_are_judged_once_their_hour_is_over(marts: str, dbt: Dbt) ->
     assert rows(marts, "fct_forecast_accuracy", "accuracy_key") == before
 
 
-def test_landed_since_reads_only_the_days_that_matter(marts: str, dbt: Dbt, target: Path) -> None:
-    """The plan of the incremental model: landing days pruned, event times found by the index through the repeats."""
+def test_refresh_reads_no_day_on_which_nothing_new_landed(marts: str, dbt: Dbt, target: Path) -> None:
+    """The plans of the models that read raw rows: other landing days are left out, event times found by the index."""
+    stream = {"longitude": 106.8, "latitude": -6.2, "estimated_max_people": 200, "utc_offset_s": 25200}
+    stream |= {"stream_id": "550e8400-e29b-41d4-a716-446655440001", "total_in_area": 7}
+    beat = {"device_id": "D-9", "uptime_s": 60, "battery_percent": 80}
+    new = {
+        "int_occupancy__runs": ("occupancy.events", count("V-1", TODAY + 5 * MINUTE, 33)),
+        "fct_traffic_hourly": ("traffic.counts", {"ts_device": TODAY + 5 * MINUTE, **stream}),
+        "fct_device_health_daily": ("device.heartbeats", {"ts_device": TODAY + 5 * MINUTE, **beat}),
+    }
+    with connected(marts) as connection:
+        for topic, event in new.values():
+            for days_ago in (3, 2, 1):
+                at = TODAY - days_ago * DAY
+                land(connection, [{**event, "ts_device": at}], at + 23 * HOUR, partition=days_ago, topic=topic)
+        dbt("run", "--select", *new)
+        for topic, event in new.values():
+            land(connection, [event], topic=topic)
+        nodes = {model: plan_of(model, connection, dbt, target) for model in new}
+
+    for model, (topic, _) in new.items():
+        table = topic.replace(".", "_")
+        scans = [node for node in nodes[model] if node.get("Relation Name", "").startswith(f"{table}_p")]
+        by_landing = [node for node in scans if "_landed_at >" in json.dumps(node)]
+        assert by_landing, f"{model} does not ask what landed in {table}"
+        assert min(node["Relation Name"] for node in by_landing) >= f"{table}_p{TODAY:%Y%m%d}"
+        assert all("ts_device >=" in json.dumps(node) for node in scans if node not in by_landing)
+
+
+def test_late_event_is_read_by_the_index_on_event_time(marts: str, dbt: Dbt, target: Path) -> None:
     with connected(marts) as connection:
         land(connection, [count("V-1", TODAY - 2 * DAY + 15 * HOUR + 5 * MINUTE, 33)])
-        nodes = plan_of("int_occupancy__hourly_by_route", connection, dbt, target)
+        nodes = plan_of("int_occupancy__runs", connection, dbt, target)
 
-    landed = next(node for node in nodes if node.get("Subplan Name") == "CTE touched")
-    landed_days = {n["Relation Name"] for n in walk(landed) if n.get("Alias", "").startswith("occupancy_events")}
-    assert landed_days <= {f"occupancy_events_p{day:%Y%m%d}" for day in (TODAY, TODAY + DAY)}
     by_event_time = [n for n in nodes if "ts_device_idx" in n.get("Index Name", "")]
     assert by_event_time
     assert all("ts_device >=" in n["Index Cond"] for n in by_event_time)
@@ -370,7 +396,7 @@ def test_landed_since_reads_only_the_days_that_matter(marts: str, dbt: Dbt, targ
 def test_hourly_mart_takes_over_only_the_service_dates_that_changed(marts: str, dbt: Dbt, target: Path) -> None:
     with connected(marts) as connection:
         land(connection, [count("V-1", TODAY - 2 * DAY + 16 * HOUR + 5 * MINUTE, 33)])
-        dbt("run", "--select", "int_occupancy__hourly_by_route")
+        dbt("run", "--select", "int_occupancy__runs", "int_occupancy__hourly_by_route")
         nodes = plan_of("fct_occupancy_hourly", connection, dbt, target)
         dbt("run", "--select", *MODELS)
 
@@ -423,7 +449,7 @@ def test_hours_landed_in_any_order_equal_a_build_from_scratch_and_pandas(marts: 
             dbt("run", "--select", *MODELS)
         incremental = figures(connection, day + 7 * DAY)
         # With all that reads from it: views go with the table that they stand on.
-        dbt("run", "--select", "int_occupancy__hourly_by_route+", "--full-refresh")
+        dbt("run", "--select", "int_occupancy__runs+", "--full-refresh")
         assert figures(connection, day + 7 * DAY) == incremental
         mart = connection.execute(
             """
