@@ -2,13 +2,13 @@
     Which hours a landed event can change.
 
     An event changes the hours from its own to the one in which it stops to hold; one at a door changes its vehicle's
-    whole operating day, because balancing spreads its counts.
+    operating day from some blocks before it to the end, because balancing spreads its counts.
 #}
 
 {# (tenant_id, site_id, is_door_counted, touched_from, touched_to, holds), whole hours, of the runs of reports that were
    written since `this`. #}
 {% macro touched_occupancy_windows() -%}
-    with written as (
+    with written as materialized (
         select distinct
             runs.tenant_id,
             runs.site_id,
@@ -23,24 +23,75 @@
         where {{ refreshed_since(ref('int_occupancy__runs')) }}
     ),
 
-    dated as (
-        select *, {{ operating_date('first_hour', 'time_zone') }} as operating_date from written
+    head_counted as (
+        select
+            tenant_id,
+            site_id,
+            is_door_counted,
+            first_hour as touched_from,
+            last_hour + interval '1 hour' as touched_to,
+            holds
+        from written
+        where not is_door_counted
+    ),
+
+    door_counted as (
+        select
+            tenant_id,
+            site_id,
+            {{ operating_date('first_hour', 'time_zone') }} as operating_date,
+            time_zone,
+            min(first_hour) as first_hour
+        from written
+        where is_door_counted
+        group by tenant_id, site_id, {{ operating_date('first_hour', 'time_zone') }}, time_zone
+    ),
+
+    days as (
+        select
+            *,
+            {{ operating_day_starts_at('operating_date', 'time_zone') }} as day_from,
+            {{ operating_day_starts_at('operating_date + 1', 'time_zone') }} as day_to
+        from door_counted
     )
 
-    select distinct
-        tenant_id,
-        site_id,
-        is_door_counted,
-        case
-            when is_door_counted then {{ operating_day_starts_at('operating_date', 'time_zone') }}
-            else first_hour
-        end as touched_from,
-        case
-            when is_door_counted then {{ operating_day_starts_at('operating_date + 1', 'time_zone') }}
-            else last_hour + interval '1 hour'
-        end as touched_to,
-        case when is_door_counted then interval '0' else holds end as holds
-    from dated
+    select * from head_counted
+    union
+    select
+        days.tenant_id,
+        days.site_id,
+        true as is_door_counted,
+        {{ hour_of('back_2.block_from') }} as touched_from,
+        days.day_to as touched_to,
+        {{ hour_of('back_2.block_from') }} - {{ hour_of('back_4.block_from') }} as holds
+    from days
+    {%- for step in range(1, 5) %}
+    cross join lateral ({{ block_before(hour_of('back_' ~ (step - 1) ~ '.block_from') if step > 1 else 'days.first_hour') }}) as back_{{ step }}
+    {%- endfor %}
+{%- endmacro %}
+
+
+{#
+    Start of the first block that reaches into the last hour before `hour` of a vehicle's operating day in `days`, by what
+    `this` knows; the day's start where it knows none.
+
+    What an event can change begins at most one block before the one of the event before it: there the count may turn
+    out not to have been empty after all. So two steps back are the hours to compute again. Loads that reach into the
+    first of them, and what was reported before the block they are in, are found within two steps more.
+#}
+{% macro block_before(hour) -%}
+    select coalesce((
+        select case when bool_and(known.block_started_at is not null) over () then known.block_started_at end
+        from {{ this }} as known
+        where
+            known.tenant_id = days.tenant_id
+            and known.site_id = days.site_id
+            and known.service_date in (days.operating_date, days.operating_date + 1)
+            and known.hour >= days.day_from
+            and known.hour < {{ hour }}
+        order by known.hour desc, known.block_started_at
+        limit 1
+    ), days.day_from) as block_from
 {%- endmacro %}
 
 

@@ -3,7 +3,7 @@
         materialized='incremental',
         unique_key='occupancy_hour_key',
         incremental_strategy='delete+insert',
-        on_schema_change='fail',
+        on_schema_change='append_new_columns',
         indexes=[
             {'columns': ['occupancy_hour_key']},
             {'columns': ['service_date', 'tenant_id', 'site_id']},
@@ -91,6 +91,7 @@ loads as (
         last_landed_at,
         end_landed_at,
         occupancy::bigint as load,
+        null::timestamptz as block_started_at,
         case when count_mode = 'delta' then in_count end::bigint as boardings,
         case when count_mode = 'delta' then out_count end::bigint as alightings,
         last_event_at + holds as holds_until
@@ -113,6 +114,8 @@ loads as (
         last_landed_at,
         end_landed_at,
         load,
+        -- A difference to the running total before needs the whole day.
+        case when count_mode = 'delta' then block_started_at end as block_started_at,
         boardings,
         alightings,
         case
@@ -161,7 +164,8 @@ by_route as (
         coalesce(sum(samples) filter (where is_own_hour), 0)::integer as samples,
         -- Only the last report of a run reaches into the hours after it.
         min(case when is_own_hour then first_landed_at else end_landed_at end) as first_landed_at,
-        max(case when is_own_hour then last_landed_at else end_landed_at end) as last_landed_at
+        max(case when is_own_hour then last_landed_at else end_landed_at end) as last_landed_at,
+        case when bool_and(block_started_at is not null) then min(block_started_at) end as block_started_at
     from ranked
     group by tenant_id, site_id, hour, route_id, direction_id
 ),
@@ -173,7 +177,7 @@ keyed as (
         concat_ws(
             '|', route_id, direction_id, passenger_us, observed_us, max_load, p95_load,
             coalesce(boardings, -1), coalesce(alightings, -1), coalesce(capacity_us, -1), above_threshold_us,
-            crowded_passenger_us, samples, first_landed_at, last_landed_at
+            crowded_passenger_us, samples, first_landed_at, last_landed_at, block_started_at
         ) as figures
     from by_route
 ),
@@ -213,6 +217,7 @@ select
     fingerprinted.samples,
     fingerprinted.first_landed_at,
     fingerprinted.last_landed_at,
+    fingerprinted.block_started_at,
     fingerprinted.hour_fingerprint,
     refresh.refreshed_at
 from fingerprinted
