@@ -63,11 +63,12 @@
         true as is_door_counted,
         {{ hour_of('back_2.block_from') }} as touched_from,
         days.day_to as touched_to,
-        {{ hour_of('back_2.block_from') }} - {{ hour_of('back_4.block_from') }} as holds
+        {{ hour_of('back_2.block_from') }} - {{ hour_of('before.block_from') }} as holds
     from days
-    {%- for step in range(1, 5) %}
-    cross join lateral ({{ block_before(hour_of('back_' ~ (step - 1) ~ '.block_from') if step > 1 else 'days.first_hour') }}) as back_{{ step }}
-    {%- endfor %}
+    cross join lateral ({{ block_before('days.first_hour') }}) as back_1
+    cross join lateral ({{ block_before(hour_of('back_1.block_from')) }}) as back_2
+    cross join lateral ({{ block_before(hour_of('back_2.block_from') ~ " + interval '1 hour'") }}) as reaching
+    cross join lateral ({{ block_before(hour_of('reaching.block_from')) }}) as before
 {%- endmacro %}
 
 
@@ -76,8 +77,8 @@
     `this` knows; the day's start where it knows none.
 
     What an event can change begins at most one block before the one of the event before it: there the count may turn
-    out not to have been empty after all. So two steps back are the hours to compute again. Loads that reach into the
-    first of them, and what was reported before the block they are in, are found within two steps more.
+    out not to have been empty after all. So two steps back is the first hour to compute again (`back_2`). Its loads begin with
+    the block that reaches into it (`reaching`), and what was reported when that began lies in the one before (`before`).
 #}
 {% macro block_before(hour) -%}
     select coalesce((
