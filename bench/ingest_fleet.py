@@ -28,7 +28,7 @@ from plimsoll.stack.ports import free_port
 
 LOOK_EVERY_S = 0.1
 SETTLE_S = 5.0
-HTTP_CONNECTIONS = 16
+HTTP_CONNECTIONS = 128  # a bus has its own; too few, and events wait for one another before they are sent
 WANTED_P99_S = 1.0
 ROUTE = "fleet"  # only these are asked for: the events of other parts are in the tables as well
 

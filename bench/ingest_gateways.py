@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 
 from ingest_ground import Ground, Row, await_that, console, fields, milliseconds
@@ -22,6 +22,7 @@ from plimsoll.stack.readiness import http_ready
 CONNECTIONS = 32
 MQTT_PUBLISHERS = 8
 MQTT_IN_FLIGHT = 100
+TRIES = 60
 _TRAFFIC = json.dumps(
     {"stream_id": "550e8400-e29b-41d4-a716-446655440000", "timestamp": "2026-01-15T15:21:42+0700",
      "location": "Jakarta", "longitude": 106.816666, "latitude": -6.2, "total_in_area": 150,
@@ -149,13 +150,12 @@ def _await_bridge(port: int, in_kafka: Callable[[], int]) -> None:
 
     logging.getLogger("paho").setLevel(logging.CRITICAL)  # it calls the end of a connection an error
     before = in_kafka()
-
-    def arrives() -> bool:
+    for _ in range(TRIES):
         single("oms/v1/occupancy", json.dumps(_bus_event(0)), qos=1, hostname="127.0.0.1", port=port)
-        time.sleep(0.5)
-        return in_kafka() > before
-
-    await_that(arrives, "the bridge", 60)
+        with suppress(RuntimeError):
+            await_that(lambda: in_kafka() > before, "the bridge", 1)
+            return
+    raise RuntimeError(f"nothing that was published {TRIES} times came through the bridge")
 
 
 def _publish(port: int, publisher: int, seconds: float, times: list[float]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from plimsoll.database import migrate
 from plimsoll.settings import PROJECT_DIR
 from plimsoll.stack.local import LocalStack
 from plimsoll.stack.ports import free_port
+from plimsoll.stack.process import Child
 
 CONTRACTS_DIR = PROJECT_DIR / "data" / "contracts"
 TOPIC = "occupancy.events"
@@ -90,27 +90,12 @@ class Ground:
         }
 
     @contextmanager
-    def running(self, environment: dict[str, str], *command: str) -> Iterator[subprocess.Popen[bytes]]:
-        """`plimsoll COMMAND…` while the block runs; its log is shown if it failed."""
+    def running(self, environment: dict[str, str], *command: str) -> Iterator[Child]:
+        """`plimsoll COMMAND…` while the block runs; its last lines are shown if it or the block failed."""
         log_path = self.folder / f"{command[0]}-{uuid.uuid4().hex[:6]}.log"
-        with log_path.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "plimsoll", *command], env=environment, stdout=log, stderr=log
-            )
-        try:
-            yield process
-            if process.poll():
-                raise RuntimeError(f"plimsoll {' '.join(command)} failed:\n{log_path.read_text()[-3000:]}")
-        except BaseException:
-            console.print(log_path.read_text()[-2000:], markup=False)
-            raise
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        plimsoll = [sys.executable, "-m", "plimsoll", *command]
+        with stopping(Child(f"plimsoll {command[0]}", plimsoll, log_path=log_path, env=environment)) as child:
+            yield child
 
     def produce_until(self, count: int) -> None:
         """Bring the topic to `count` events."""
@@ -119,6 +104,24 @@ class Ground:
         with console.status(f"producing {count - self.events:,} events"):
             produce(self.bootstrap_servers, TOPIC, (event(number) for number in range(self.events, count)))
         self.events = count
+
+
+@contextmanager
+def stopping(child: Child) -> Iterator[Child]:
+    """Stop a process at the end of the block.
+
+    Raises:
+        StackError: it ended by itself, and badly.
+    """
+    try:
+        yield child
+        if child.exit_code:
+            raise child.died()
+    except BaseException:
+        console.print(child.log_tail(30), markup=False)
+        raise
+    finally:
+        child.stop()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Does history cost anything? The landing rate and the refresh of the marts with nothing and with much in the tables.
 
 The history lies in day partitions of the past, spread over as many days as the contract keeps; the new events are five
-minutes of a thousand buses at 1 Hz.
+minutes of a thousand buses at 1 Hz. Then the same with an hour of that on the same day.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from plimsoll.settings import PROJECT_DIR, Settings
 
 NEW_S = 300
 BATCH = 10_000
+STOPS_PER_TRIP = 24
+REFRESHES = 13  # an hour, and the one before it
 ROWS_PER_DAY = 500_000
 HISTORY_PARTITION = -1
 WANTED_REFRESH_S, WANTED_REFRESH_FACTOR, WANTED_LANDING_SHARE, WANTED_READ_SHARE = 10.0, 1.5, 0.9, 0.01
@@ -40,12 +42,14 @@ class Sample:
         landing: events per second.
         refresh_s: one `dbt build` for the new events, tests included, dbt loaded already.
         read: rows of the history that the refresh read.
+        hour_refresh_s: the same when an hour of the day is there already; only known of the empty case.
     """
 
     rows: int
     landing: float
     refresh_s: float
     read: int
+    hour_refresh_s: float | None = None
 
 
 def measure(ground: Ground, sizes: list[int]) -> list[Row]:
@@ -68,7 +72,16 @@ def measure(ground: Ground, sizes: list[int]) -> list[Row]:
                 and sample.read <= WANTED_READ_SHARE * sample.rows
             )
         rows.append(Row(f"{sample.rows:,} rows of history, {NEW_S * SITES:,} new", figure, wanted, is_met))
+        if sample.hour_refresh_s is not None:
+            rows.append(_after_an_hour(sample.refresh_s, sample.hour_refresh_s))
     return rows
+
+
+def _after_an_hour(first_s: float, later_s: float) -> Row:
+    wanted = f"≤ {WANTED_REFRESH_FACTOR} × and < {WANTED_REFRESH_S:.0f} s"
+    is_met = later_s <= min(WANTED_REFRESH_FACTOR * first_s, WANTED_REFRESH_S)
+    figure = f"refresh {later_s:.1f} s, {later_s / first_s:.2f} × the second one"
+    return Row(f"the {REFRESHES}th {NEW_S * SITES:,} of the same day", figure, wanted, is_met)
 
 
 def _sample(ground: Ground, size: int) -> Sample:
@@ -80,15 +93,23 @@ def _sample(ground: Ground, size: int) -> Sample:
         with console.status(f"{size:,} rows of history and their marts"):
             _load_history(connection, ground, size)
             build()
-        # As many events as count, once before: the first incremental run of a model plans and compiles anew.
-        now = datetime.now(UTC)
-        _land_new(connection, ground, now - timedelta(seconds=2 * NEW_S), 0)
-        build()
-        landing = _land_new(connection, ground, now - timedelta(seconds=NEW_S), NEW_S * SITES)
-        before, started = _history_read(connection), time.perf_counter()
-        build()
-        refresh_s = time.perf_counter() - started
-        return Sample(size, landing, refresh_s, _history_read(connection) - before)
+        start = datetime.now(UTC) - timedelta(seconds=REFRESHES * NEW_S)
+
+        def refresh(turn: int) -> tuple[float, float]:
+            """Events per second that landed, and the seconds that their refresh took."""
+            with console.status(f"{size:,} rows of history, refresh {turn + 1}"):
+                landing = _land_new(connection, ground, start + timedelta(seconds=turn * NEW_S), turn * NEW_S * SITES)
+                started = time.perf_counter()
+                build()
+                return landing, time.perf_counter() - started
+
+        refresh(0)  # does not count: the first incremental run of a model plans and compiles anew
+        before = _history_read(connection)
+        landing, refresh_s = refresh(1)
+        sample = Sample(size, landing, refresh_s, _history_read(connection) - before)
+        if not size:
+            sample.hour_refresh_s = [refresh(turn)[1] for turn in range(2, REFRESHES)][-1]
+        return sample
 
 
 @contextmanager
@@ -165,11 +186,19 @@ def _land_new(connection: psycopg.Connection, ground: Ground, start: datetime, o
 def _messages(start: datetime, first: int, offset: int) -> Iterator[Message]:
     now = datetime.now(UTC)
     for number in range(first, first + BATCH):
-        event = fields(number)
-        event["ts_device"] = (start + timedelta(seconds=number // SITES)).isoformat()
-        event["event_id"] = f"new-{offset + number}"
-        event["seq"] = (offset + number) // SITES
+        at = start + timedelta(seconds=number // SITES)
+        event = fields(number) | _ride(number % SITES, int(at.timestamp()))
+        event |= {"ts_device": at.isoformat(), "event_id": f"new-{offset + number}", "seq": (offset + number) // SITES}
         yield Message(TOPIC, 0, offset + number, now, None, json.dumps(event).encode())
+
+
+def _ride(bus: int, second: int) -> dict[str, object]:
+    """What the doors of a bus say in that second: a stop every minute, trips of 24 stops, full in the middle."""
+    stop, since_stop = divmod(second + 7 * bus, 60)
+    trip, position = divmod(stop, STOPS_PER_TRIP)
+    load, before = (3 * min(n, STOPS_PER_TRIP - 1 - n) for n in (position, max(0, position - 1)))
+    on, off = (max(0, load - before) + 1, max(0, before - load) + 1) if since_stop == 0 else (0, 0)
+    return {"trip_id": f"{bus}-{trip}", "in_count": on, "out_count": off, "occupancy": load}
 
 
 def _history_read(connection: psycopg.Connection) -> int:

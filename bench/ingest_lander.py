@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 
 import psycopg
 from ingest_ground import Ground, Row, await_that, console, cpu_seconds
+
+from plimsoll.stack.process import Child
 
 WARM_SHARE, END_SHARE = 0.05, 0.95
 WANTED_KAFKA_PYTHON = 40_000
@@ -37,7 +38,7 @@ def land(ground: Ground, client: str, landers: int = 1) -> Run:
         return _watched(ground, watcher, processes)
 
 
-def _watched(ground: Ground, watcher: psycopg.Connection, processes: Sequence[subprocess.Popen[bytes]]) -> Run:
+def _watched(ground: Ground, watcher: psycopg.Connection, processes: Sequence[Child]) -> Run:
     def landed() -> int:
         row = watcher.execute("SELECT coalesce(sum(next_offset), 0)::bigint FROM ingest.offsets").fetchone()
         return int(row[0]) if row else 0

@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from ingest_ground import Ground, Row, await_that, console, cpu_seconds, event, fields, produce
+from ingest_ground import Ground, Row, await_that, console, cpu_seconds, event, fields, produce, stopping
 from psycopg.conninfo import conninfo_to_dict
 
 from plimsoll.stack.kafka_jars import LOG4J_CONFIG, default_cache_dir, find_java
 from plimsoll.stack.ports import free_port
+from plimsoll.stack.process import Child
 
 POM = Path(__file__).parent / "ingest_connect" / "pom.xml"
 TOPIC = "peer.occupancy"
@@ -109,7 +110,7 @@ def _produce(ground: Ground, events: int) -> None:
 
 
 @contextmanager
-def _connect(ground: Ground, libs: Path, database_url: str) -> Iterator[subprocess.Popen[bytes]]:
+def _connect(ground: Ground, libs: Path, database_url: str) -> Iterator[Child]:
     home = ground.folder / "connect"
     home.mkdir(exist_ok=True)
     _write(home / "worker.properties", _worker(ground, home))
@@ -119,20 +120,9 @@ def _connect(ground: Ground, libs: Path, database_url: str) -> Iterator[subproce
         "org.apache.kafka.connect.cli.ConnectStandalone",
         str(home / "worker.properties"), str(home / "sink.properties"),
     ]  # fmt: skip
-    with (home / "connect.log").open("wb") as log:
-        worker = subprocess.Popen(command, stdout=log, stderr=log, cwd=home)
-    try:
+    worker = Child("Kafka Connect", command, log_path=home / "connect.log", cwd=home, grace_s=30)
+    with stopping(worker):
         yield worker
-    except BaseException:
-        console.print((home / "connect.log").read_text()[-3000:], markup=False)
-        raise
-    finally:
-        worker.terminate()
-        try:
-            worker.wait(30)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
 
 
 def _write(path: Path, properties: dict[str, object]) -> None:
@@ -178,10 +168,10 @@ def _sink(database_url: str) -> dict[str, object]:
     }
 
 
-def _watched(watcher: psycopg.Connection, worker: subprocess.Popen[bytes], events: int) -> tuple[float, float]:
+def _watched(watcher: psycopg.Connection, worker: Child, events: int) -> tuple[float, float]:
     def written() -> int:
-        if worker.poll() is not None:
-            raise RuntimeError("Kafka Connect ended")
+        if worker.exit_code is not None:
+            raise worker.died()
         row = watcher.execute("SELECT count(*) FROM peer_occupancy").fetchone()
         return int(row[0]) if row else 0
 

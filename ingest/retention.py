@@ -16,7 +16,7 @@ from plimsoll.errors import PlimsollError
 LANDING_LOG = {"ingest.landing_batches": "landed_at", "ingest.rejected_messages": "rejected_at"}
 PREDICTIONS = "forecast.occupancy_hourly"
 # A table that is not partitioned is cleared by the first of these columns that it has.
-_TIME_COLUMNS = ("hour", "service_date")
+_TIME_COLUMNS = ("hour", "service_date", "last_landed_at")
 # A partition cannot go while somebody reads the table; rather fail and try tomorrow than hold up every reader.
 _LOCK_TIMEOUT = "10s"
 

@@ -107,8 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _include_routes(app: FastAPI, settings: Settings) -> None:
     needs_key = problems.problem_responses(401, 503)
-    for module in (occupancy, forecast, hotspots, recommendations, alerts, map, registry, calendar, system):
-        app.include_router(module.router, responses=needs_key)
+    # First, because routes are tried in their order and most requests are events.
     app.include_router(
         create_router(
             require_tenant,
@@ -118,6 +117,8 @@ def _include_routes(app: FastAPI, settings: Settings) -> None:
         ),
         responses=needs_key,
     )
+    for module in (occupancy, forecast, hotspots, recommendations, alerts, map, registry, calendar, system):
+        app.include_router(module.router, responses=needs_key)
     app.include_router(health.router)
     app.include_router(pages.router)
     app.mount("/static", pages.static_files)

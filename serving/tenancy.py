@@ -97,8 +97,8 @@ def presented_key(connection: HTTPConnection) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def require_tenant(connection: HTTPConnection) -> str:
-    """The tenant of a request or WebSocket.
+async def require_tenant(connection: HTTPConnection) -> str:
+    """The tenant of a request or WebSocket; a coroutine, since the framework gives each plain function a thread.
 
     Raises:
         ProblemError: 401, the request carries no key, or an unknown one.

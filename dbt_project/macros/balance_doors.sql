@@ -13,28 +13,27 @@
     4. Where there is no balanced load, the reported one counts, less what the device still reported when the block
        began, at which point nobody was on board.
 
-    `events` names a relation with the columns of `events_of_sites`, holding whole operating days.
+    `runs` names a relation with the columns of `runs_of_sites`, holding whole operating days; what else it has comes along.
 #}
-{% macro balance_doors(events) -%}
+{% macro balance_doors(runs) -%}
     with since_last_report as (
         select
             *,
             in_count is not null and out_count is not null as has_counts,
             case
-                when coalesce(count_mode, 'delta') = 'delta' then in_count
+                when count_mode = 'delta' then in_count
                 -- A running total below the one before started again from zero.
                 when in_count < lag(in_count) over by_door then in_count
                 else coalesce(in_count - lag(in_count) over by_door, 0)
             end as boarded,
             case
-                when coalesce(count_mode, 'delta') = 'delta' then out_count
+                when count_mode = 'delta' then out_count
                 when out_count < lag(out_count) over by_door then out_count
                 else coalesce(out_count - lag(out_count) over by_door, 0)
             end as alighted
-        from {{ events }}
+        from {{ runs }}
         window by_door as (
-            partition by tenant_id, site_id, operating_date, device_id, door_id
-            order by event_at, seq nulls first, event_key
+            partition by tenant_id, site_id, operating_date, device_id, door_id, count_mode order by event_at, run_number
         )
     ),
 
@@ -45,12 +44,12 @@
             lead(event_at) over in_day is null as is_last,
             (
                 lead(trip_id) over in_day is distinct from trip_id
-                or lead(event_at) over in_day - event_at >= interval '{{ var("door_layover_s") }} seconds'
+                or lead(event_at) over in_day - last_event_at >= interval '{{ var("door_layover_s") }} seconds'
                 or occupancy = 0
             ) is true as may_be_empty
         from since_last_report
         window
-            in_day as (partition by tenant_id, site_id, operating_date order by event_at, seq nulls first, event_key),
+            in_day as (partition by tenant_id, site_id, operating_date order by event_at, run_number),
             so_far as (in_day rows unbounded preceding)
     ),
 
@@ -60,7 +59,7 @@
             count(*) filter (where may_be_empty) over before as stretch
         from counted
         window before as (
-            partition by tenant_id, site_id, operating_date order by event_at, seq nulls first, event_key
+            partition by tenant_id, site_id, operating_date order by event_at, run_number
             rows between unbounded preceding and 1 preceding
         )
     ),
@@ -89,7 +88,7 @@
             lag(occupancy) over in_day as reported_before
         from emptied
         window
-            in_day as (partition by tenant_id, site_id, operating_date order by event_at, seq nulls first, event_key),
+            in_day as (partition by tenant_id, site_id, operating_date order by event_at, run_number),
             before as (in_day rows between unbounded preceding and 1 preceding)
     ),
 
@@ -103,13 +102,13 @@
             bool_or(has_counts) over in_block as block_has_counts,
             bool_or(is_last) over in_block as is_last_block,
             first_value(event_at) over so_far as block_started_at,
-            max(event_at) over in_block as block_ended_at,
+            max(last_event_at) over in_block as block_ended_at,
             coalesce(first_value(reported_before) over so_far, 0) as reported_when_empty
         from blocked
         window
             in_block as (partition by tenant_id, site_id, operating_date, block),
             so_far as (
-                partition by tenant_id, site_id, operating_date, block order by event_at, seq nulls first, event_key
+                partition by tenant_id, site_id, operating_date, block order by event_at, run_number
                 rows unbounded preceding
             )
     ),
@@ -141,31 +140,8 @@
     )
 
     select
-        tenant_id,
-        site_id,
-        operating_date,
-        event_at,
-        event_hour,
-        event_key,
-        seq,
-        route_id,
-        direction_id,
-        trip_id,
-        capacity,
-        holds,
-        time_zone,
-        landed_at,
-        is_last,
-        block,
-        block_started_at,
-        block_ended_at,
-        balance,
-        block_boarded,
-        block_alighted,
-        boarded as counted_boardings,
-        alighted as counted_alightings,
+        *,
         boarded_so_far - alighted_so_far as counted_load,
-        occupancy as reported_load,
         case when balance = 'balanced' then ons - offs end as balanced_load,
         case when balance = 'balanced' then ons - lag(ons, 1, 0::bigint) over in_block else boarded end as boardings,
         case when balance = 'balanced' then offs - lag(offs, 1, 0::bigint) over in_block else alighted end as alightings,
@@ -175,7 +151,7 @@
         end as load
     from scaled
     window in_block as (
-        partition by tenant_id, site_id, operating_date, block order by event_at, seq nulls first, event_key
+        partition by tenant_id, site_id, operating_date, block order by event_at, run_number
     )
 {%- endmacro %}
 

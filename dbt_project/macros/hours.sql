@@ -53,15 +53,16 @@
     `holds_until`. Gives one row per load and hour that it reaches into, with its microseconds there; a load that is
     replaced in the same instant reaches no further than its own hour, with none.
 
-    `loads` names a relation with tenant_id, site_id, event_at, event_hour, seq, event_key and holds_until.
+    `loads` names a relation with tenant_id, site_id, event_at, event_hour and holds_until; `within_instant` is the column
+    that orders loads of the same instant.
 #}
-{% macro cut_into_hours(loads) -%}
+{% macro cut_into_hours(loads, within_instant) -%}
     with steps as (
         select
             *,
             least(
                 holds_until,
-                lead(event_at) over (partition by tenant_id, site_id order by event_at, seq nulls first, event_key)
+                lead(event_at) over (partition by tenant_id, site_id order by event_at, {{ within_instant }})
             ) as until_at
         from {{ loads }}
     )

@@ -29,7 +29,7 @@
         primary key (model, topic, partition)
     );
     comment on table intermediate.watermarks is
-    'One row per incremental model, topic and partition: everything that landed up to landed_at is in the model.';
+    'One row per incremental model, topic (or upstream model) and partition: all of it up to landed_at is in the model.';
     create table if not exists intermediate.landing_snapshots (
         invocation_id text not null,
         topic text not null,
@@ -39,7 +39,7 @@
         primary key (invocation_id, topic, partition)
     );
     comment on table intermediate.landing_snapshots is
-    'One row per running dbt invocation, topic and partition: how far it had landed when the run began.';
+    'One row per running dbt invocation, topic (or upstream model) and partition: how far this invocation reads.';
     delete from intermediate.landing_snapshots where captured_at < now() - interval '7 days';
     insert into intermediate.landing_snapshots (invocation_id, topic, partition, landed_at)
     select '{{ invocation_id }}', topic, partition, landed_at from ingest.offsets;

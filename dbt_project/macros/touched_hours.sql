@@ -2,44 +2,137 @@
     Which hours a landed event can change.
 
     An event changes the hours from its own to the one in which it stops to hold; one at a door changes its vehicle's
-    whole operating day, because balancing spreads its counts.
+    operating day from some blocks before it to the end, because balancing spreads its counts.
 #}
 
-{# (tenant_id, site_id, is_door_counted, touched_from, touched_to, holds), whole hours, of what landed since `this`. #}
+{# (tenant_id, site_id, is_door_counted, touched_from, touched_to, holds), whole hours, of the runs of reports that were
+   written since `this`. #}
 {% macro touched_occupancy_windows() -%}
-    with landed as (
+    with written as materialized (
         select distinct
-            messages.tenant_id,
-            messages.site_id,
-            {{ is_door_counted('sites.kind', 'messages.occupancy') }} as is_door_counted,
-            {{ hour_of('messages.event_at') }} as first_hour,
-            {{ hour_of("messages.event_at + coalesce(sites.hold_s, 1800) * interval '1 second' - interval '1 microsecond'") }} as last_hour,
+            runs.tenant_id,
+            runs.site_id,
+            {{ is_door_counted('sites.kind', 'runs.occupancy') }} as is_door_counted,
+            runs.event_hour as first_hour,
+            {{ hour_of("runs.last_event_at + coalesce(sites.hold_s, 1800) * interval '1 second' - interval '1 microsecond'") }} as last_hour,
             coalesce(sites.time_zone, '{{ var("default_time_zone") }}') as time_zone,
             coalesce(sites.hold_s, 1800) * interval '1 second' as holds
-        from {{ ref('stg_occupancy__messages') }} as messages
+        from {{ ref('int_occupancy__runs') }} as runs
         left join {{ ref('int_sites__known') }} as sites
-            on messages.tenant_id = sites.tenant_id and messages.site_id = sites.site_id
-        where {{ landed_since('occupancy.events') }}
+            on runs.tenant_id = sites.tenant_id and runs.site_id = sites.site_id
+        where {{ refreshed_since(ref('int_occupancy__runs')) }}
     ),
 
-    dated as (
-        select *, {{ operating_date('first_hour', 'time_zone') }} as operating_date from landed
+    head_counted as (
+        select
+            tenant_id,
+            site_id,
+            is_door_counted,
+            first_hour as touched_from,
+            last_hour + interval '1 hour' as touched_to,
+            holds
+        from written
+        where not is_door_counted
+    ),
+
+    door_counted as (
+        select
+            tenant_id,
+            site_id,
+            {{ operating_date('first_hour', 'time_zone') }} as operating_date,
+            time_zone,
+            min(first_hour) as first_hour
+        from written
+        where is_door_counted
+        group by tenant_id, site_id, {{ operating_date('first_hour', 'time_zone') }}, time_zone
+    ),
+
+    days as (
+        select
+            *,
+            {{ operating_day_starts_at('operating_date', 'time_zone') }} as day_from,
+            {{ operating_day_starts_at('operating_date + 1', 'time_zone') }} as day_to
+        from door_counted
     )
 
-    select distinct
+    select * from head_counted
+    union
+    select
+        days.tenant_id,
+        days.site_id,
+        true as is_door_counted,
+        {{ hour_of('back_2.block_from') }} as touched_from,
+        days.day_to as touched_to,
+        {{ hour_of('back_2.block_from') }} - {{ hour_of('before.block_from') }} as holds
+    from days
+    cross join lateral ({{ block_before('days.first_hour') }}) as back_1
+    cross join lateral ({{ block_before(hour_of('back_1.block_from')) }}) as back_2
+    cross join lateral ({{ block_before(hour_of('back_2.block_from') ~ " + interval '1 hour'") }}) as reaching
+    cross join lateral ({{ block_before(hour_of('reaching.block_from')) }}) as before
+{%- endmacro %}
+
+
+{#
+    Start of the first block that reaches into the last hour before `hour` of a vehicle's operating day in `days`, by what
+    `this` knows; the day's start where it knows none.
+
+    What an event can change begins at most one block before the one of the event before it: there the count may turn
+    out not to have been empty after all. So two steps back is the first hour to compute again (`back_2`). Its loads begin with
+    the block that reaches into it (`reaching`), and what was reported when that began lies in the one before (`before`).
+#}
+{% macro block_before(hour) -%}
+    select coalesce((
+        select case when bool_and(known.block_started_at is not null) over () then known.block_started_at end
+        from {{ this }} as known
+        where
+            known.tenant_id = days.tenant_id
+            and known.site_id = days.site_id
+            and known.service_date in (days.operating_date, days.operating_date + 1)
+            and known.hour >= days.day_from
+            and known.hour < {{ hour }}
+        order by known.hour desc, known.block_started_at
+        limit 1
+    ), days.day_from) as block_from
+{%- endmacro %}
+
+
+{# What landed of `occupancy.events` since `this`, repeats included. #}
+{% macro landed_occupancy() -%}
+    select * from {{ ref('stg_occupancy__messages') }} where {{ landed_since('occupancy.events') }}
+{%- endmacro %}
+
+
+{# (tenant_id, site_id, touched_from, touched_to, holds): the hours of the messages in `landed`, of those sites of which
+   `this` knows something as late as the first of them. #}
+{% macro late_occupancy_hours(landed) -%}
+    with hours as (
+        select tenant_id, site_id, {{ hour_of('event_at') }} as event_hour, min(event_at) as first_event_at
+        from {{ landed }}
+        group by tenant_id, site_id, {{ hour_of('event_at') }}
+    ),
+
+    followed as (
+        select *, min(first_event_at) over (partition by tenant_id, site_id) as site_first_event_at
+        from hours
+    )
+
+    select
         tenant_id,
         site_id,
-        is_door_counted,
-        case
-            when is_door_counted then {{ operating_day_starts_at('operating_date', 'time_zone') }}
-            else first_hour
-        end as touched_from,
-        case
-            when is_door_counted then {{ operating_day_starts_at('operating_date + 1', 'time_zone') }}
-            else last_hour + interval '1 hour'
-        end as touched_to,
-        case when is_door_counted then interval '0' else holds end as holds
-    from dated
+        event_hour as touched_from,
+        event_hour + interval '1 hour' as touched_to,
+        interval '0' as holds
+    from followed
+    where
+        exists (
+            select 1
+            from {{ this }} as known
+            where
+                known.tenant_id = followed.tenant_id
+                and known.site_id = followed.site_id
+                and known.event_hour >= {{ hour_of('followed.site_first_event_at') }}
+                and known.last_event_at >= followed.site_first_event_at
+        )
 {%- endmacro %}
 
 
@@ -86,16 +179,16 @@
 
 
 {#
-    The stretches of event time that must be read to compute the touched windows again, as a condition on `event_at`
+    The stretches of event time that must be read to compute the touched windows again, as a condition on `instant`
     with literal bounds: a few scans of the raw table's BRIN index, however scattered the late events are. Windows less
     than six hours apart are read in one go.
 #}
-{% macro within_ranges(windows) -%}
+{% macro within_ranges(windows, instant='event_at') -%}
     {%- set query -%}
         with windows as ({{ windows }}),
 
         reads as (
-            select touched_from - holds as read_from, touched_to as read_to from windows
+            select {{ hour_of('touched_from - holds') }} as read_from, touched_to as read_to from windows
         ),
 
         ends as (
@@ -117,7 +210,7 @@
     {%- else -%}
         (
         {%- for range in ranges %}
-            {{ 'or ' if not loop.first }}(event_at >= '{{ range[0] }}'::timestamptz and event_at < '{{ range[1] }}'::timestamptz)
+            {{ 'or ' if not loop.first }}({{ instant }} >= '{{ range[0] }}'::timestamptz and {{ instant }} < '{{ range[1] }}'::timestamptz)
         {%- endfor %}
         )
     {%- endif -%}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -90,8 +90,10 @@ class Gateway:
         self._encoder = Encoder(contracts)
         self._producer: Any = None
         # `send` blocks while the broker's metadata is unknown; one thread keeps that off the event loop, and
-        # keeps a device's events in their order.
+        # keeps a device's events in their order. What comes while it sends waits for its next turn, together.
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="kafka-send")
+        self._waiting: deque[_Delivery] = deque()
+        self._is_sending = False
 
     async def accept(
         self, topic: str, payloads: Sequence[Any], normalise: Normalise, tenant_id: str, check: Check | None = None
@@ -125,32 +127,40 @@ class Gateway:
 
     async def _produce(self, topic: str, messages: Sequence[tuple[bytes, bytes]]) -> None:
         loop = asyncio.get_running_loop()
-        acknowledged: asyncio.Future[None] = loop.create_future()
+        delivery = _Delivery(topic, messages, loop)
+        self._waiting.append(delivery)
+        if not self._is_sending:
+            self._is_sending = True
+            self._sender.submit(self._send_waiting, loop)
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await loop.run_in_executor(self._sender, self._send, topic, messages, loop, acknowledged)
-                await acknowledged
+                await delivery.acknowledged
         except TimeoutError:
             raise BrokerUnavailable(f"no acknowledgement within {ANSWER_TIMEOUT_S:.0f} s") from None
 
-    def _send(
-        self,
-        topic: str,
-        messages: Sequence[tuple[bytes, bytes]],
-        loop: asyncio.AbstractEventLoop,
-        acknowledged: asyncio.Future[None],
-    ) -> None:
-        from kafka.errors import KafkaError
+    def _send_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On the sender's thread: hand over all that waits, then ask the event loop whether there is more."""
+        while self._waiting:
+            delivery = self._waiting.popleft()
+            if delivery.acknowledged.done():  # its sender has waited long enough and was told to send again
+                continue
+            self._send(delivery)
+        loop.call_soon_threadsafe(self._sent, loop)
 
-        waiting = _Acknowledgements(len(messages), loop, acknowledged)
+    def _sent(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_sending = bool(self._waiting)
+        if self._is_sending:
+            self._sender.submit(self._send_waiting, loop)
+
+    def _send(self, delivery: _Delivery) -> None:
         try:
             producer = self._connected()
-            for key, value in messages:
-                future = producer.send(topic, key=key, value=value)
-                future.add_callback(waiting.one_done)
-                future.add_errback(waiting.failed)
-        except KafkaError as error:
-            waiting.failed(error)
+            for key, value in delivery.messages:
+                future = producer.send(delivery.topic, key=key, value=value)
+                future.add_callback(delivery.one_done)
+                future.add_errback(delivery.failed)
+        except Exception as error:  # whatever it is: this sender must hear of it, and the next be served
+            delivery.failed(error)
 
     def _connected(self) -> Any:
         if self._producer is None:
@@ -183,7 +193,7 @@ def new_producer(bootstrap_servers: str, client_id: str) -> Any:
         acks="all",
         enable_idempotence=False,
         max_in_flight_requests_per_connection=1,
-        linger_ms=2,
+        linger_ms=5,
         max_block_ms=METADATA_TIMEOUT_MS,
         request_timeout_ms=5_000,
         delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
@@ -192,13 +202,15 @@ def new_producer(bootstrap_servers: str, client_id: str) -> Any:
     )
 
 
-class _Acknowledgements:
-    """Counts Kafka's acknowledgements on its threads and settles one asyncio future at the end."""
+class _Delivery:
+    """Messages on their way to Kafka; counts its acknowledgements on its threads, settles `acknowledged` at the end."""
 
-    def __init__(self, expected: int, loop: asyncio.AbstractEventLoop, settled: asyncio.Future[None]) -> None:
-        self._left = expected
+    def __init__(self, topic: str, messages: Sequence[tuple[bytes, bytes]], loop: asyncio.AbstractEventLoop) -> None:
+        self.topic = topic
+        self.messages = messages
+        self.acknowledged: asyncio.Future[None] = loop.create_future()
+        self._left = len(messages)
         self._loop = loop
-        self._settled = settled
 
     def one_done(self, _: object) -> None:
         self._left -= 1  # callbacks of one producer come from one thread
@@ -210,9 +222,9 @@ class _Acknowledgements:
         self._loop.call_soon_threadsafe(self._settle, BrokerUnavailable(str(error)))
 
     def _settle(self, error: BrokerUnavailable | None) -> None:
-        if self._settled.done():
+        if self.acknowledged.done():
             return
         if error is None:
-            self._settled.set_result(None)
+            self.acknowledged.set_result(None)
         else:
-            self._settled.set_exception(error)
+            self.acknowledged.set_exception(error)

@@ -17,7 +17,7 @@ import psycopg
 from ingest.dead_letter_headers import from_headers
 from ingest.lander.cluster import Cluster
 from ingest.lander.landing import first_line, storable
-from ingest.lander.ledger import FencedError, Position, advance, open_position
+from ingest.lander.ledger import FencedError, Position, advance, created_again, open_position
 from ingest.lander.source import Partition
 from plimsoll.contracts import Contract
 from plimsoll.errors import PlimsollError
@@ -102,10 +102,8 @@ class GatewayLetters:
         return positions, {partition: end for partition, (_, end) in bounds.items()}
 
     def _require_same_topics(self, cluster: Cluster, positions: Mapping[Partition, Position]) -> None:
-        topic_ids = cluster.topic_ids()
-        for position in positions.values():
-            if topic_ids.get(position.topic, position.topic_id) != position.topic_id:
-                raise FencedError(position)
+        if position := created_again(positions.values(), cluster.topic_ids()):
+            raise FencedError(position)
 
     def _land(self, to: psycopg.Connection, records: Sequence[Any], positions: dict[Partition, Position]) -> None:
         targets = {positions[record.topic, record.partition]: record.offset + 1 for record in records}

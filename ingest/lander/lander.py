@@ -19,7 +19,7 @@ from kafka.errors import KafkaError
 from ingest.lander.cluster import Cluster
 from ingest.lander.dead_letters import DeadLetters
 from ingest.lander.landing import Landing, Message, Reject, first_line, no_garbage_collection
-from ingest.lander.ledger import FencedError, Position, open_position
+from ingest.lander.ledger import FencedError, Position, created_again, open_position
 from ingest.lander.metrics import LanderMetrics
 from ingest.lander.progress import lag
 from ingest.lander.source import Client, Partition, PositionsLost, open_source
@@ -218,10 +218,8 @@ class Lander:
         Raises:
             PositionsLost: a topic is another one than the ledger knows.
         """
-        known = {position.topic: position.topic_id for position in self._positions.values()}
-        for topic, topic_id in self._topic_ids().items():
-            if known.get(topic, topic_id) != topic_id:
-                raise PositionsLost(f"topic {topic} was created again")
+        if position := created_again(self._positions.values(), self._topic_ids()):
+            raise PositionsLost(f"topic {position.topic} was created again")
         self._looked_at = time.monotonic()
 
     def _topic_ids(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -37,6 +37,11 @@ class FencedError(Exception):
 
     def __init__(self, position: Position) -> None:
         super().__init__(f"{position.topic}[{position.partition}] was landed beyond {position.next_offset} by another")
+
+
+def created_again(positions: Iterable[Position], topic_ids: Mapping[str, str]) -> Position | None:
+    """A position whose topic is another one by now, given the ids that topics have; one that is gone has none."""
+    return next((p for p in positions if topic_ids.get(p.topic, p.topic_id) != p.topic_id), None)
 
 
 def open_position(

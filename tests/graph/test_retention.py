@@ -29,9 +29,13 @@ def contracts() -> list[Contract]:
 
 @pytest.fixture(autouse=True)
 def kept_things(connection: psycopg.Connection, contracts: list[Contract]) -> None:
-    """A raw table with partitions of 182, 180 and 2 days ago, and an hourly mart of three years."""
-    connection.execute("DROP TABLE IF EXISTS marts.fct_occupancy_hourly")
+    """A raw table with partitions of 182, 180 and 2 days ago, runs made of it, and an hourly mart of three years."""
+    connection.execute("DROP TABLE IF EXISTS marts.fct_occupancy_hourly, intermediate.int_occupancy__runs")
     connection.execute("CREATE SCHEMA IF NOT EXISTS marts")
+    connection.execute("CREATE SCHEMA IF NOT EXISTS intermediate")
+    connection.execute("CREATE TABLE intermediate.int_occupancy__runs (event_hour date, last_landed_at timestamptz)")
+    for days in (182, 2):  # of hours long ago both: what counts is when they landed, as for the raw rows
+        connection.execute("INSERT INTO intermediate.int_occupancy__runs VALUES ('2020-01-01', %s)", [NOW - days * DAY])
     connection.execute("CREATE TABLE marts.fct_occupancy_hourly (hour timestamptz)")
     for days in (1000, 731, 729, 1):
         connection.execute("INSERT INTO marts.fct_occupancy_hourly VALUES (%s)", [NOW - days * DAY])
@@ -79,6 +83,7 @@ def test_what_is_older_than_promised_goes_and_the_rest_stays(
     # The day that the cut-off falls into stays whole.
     assert partitions(connection) == ["20260524", "20261118"]
     assert ages(connection, "hour", "marts.fct_occupancy_hourly") == [1, 729]
+    assert ages(connection, "last_landed_at", "intermediate.int_occupancy__runs") == [2]
     assert ages(connection, "landed_at", "ingest.landing_batches") == [1]
     logged = connection.execute(
         "SELECT rows_deleted, partitions_dropped, cut_off_at FROM ops.retention_log"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -28,6 +29,7 @@ TOPIC = "occupancy.events"
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 MODELS = (
+    "int_occupancy__runs",
     "int_occupancy__hourly_by_route",
     "fct_occupancy_hourly",
     "fct_route_occupancy_hourly",
@@ -37,6 +39,7 @@ FIGURES = """
     occupancy_hour_key, mean_occupancy, max_occupancy, p95_occupancy, boardings, alightings, capacity,
     minutes_above_threshold, crowded_passenger_minutes, samples, coverage, is_imputed, first_landed_at, last_landed_at
 """
+PARTS = 4
 ROUTE_FIGURES = "route_hour_key, mean_occupancy, max_load_factor, boardings, alightings, vehicles, vehicle_minutes"
 Event = dict[str, Any]
 Dbt = Callable[..., None]
@@ -353,15 +356,40 @@ def test_predictions_are_judged_once_their_hour_is_over(marts: str, dbt: Dbt) ->
     assert rows(marts, "fct_forecast_accuracy", "accuracy_key") == before
 
 
-def test_landed_since_reads_only_the_days_that_matter(marts: str, dbt: Dbt, target: Path) -> None:
-    """The plan of the incremental model: landing days pruned, event times found by the index through the repeats."""
+def test_refresh_reads_no_day_on_which_nothing_new_landed(marts: str, dbt: Dbt, target: Path) -> None:
+    """The plans of the models that read raw rows: other landing days are left out, event times found by the index."""
+    stream = {"longitude": 106.8, "latitude": -6.2, "estimated_max_people": 200, "utc_offset_s": 25200}
+    stream |= {"stream_id": "550e8400-e29b-41d4-a716-446655440001", "total_in_area": 7}
+    beat = {"device_id": "D-9", "uptime_s": 60, "battery_percent": 80}
+    new = {
+        "int_occupancy__runs": ("occupancy.events", count("V-1", TODAY + 5 * MINUTE, 33)),
+        "fct_traffic_hourly": ("traffic.counts", {"ts_device": TODAY + 5 * MINUTE, **stream}),
+        "fct_device_health_daily": ("device.heartbeats", {"ts_device": TODAY + 5 * MINUTE, **beat}),
+    }
+    with connected(marts) as connection:
+        for topic, event in new.values():
+            for days_ago in (3, 2, 1, 0):
+                at = TODAY - days_ago * DAY
+                land(connection, [{**event, "ts_device": at}], at + HOUR, topic=topic)
+        dbt("run", "--select", *new)
+        for topic, event in new.values():
+            land(connection, [event], topic=topic)
+        nodes = {model: plan_of(model, connection, dbt, target) for model in new}
+
+    for model, (topic, _) in new.items():
+        table = topic.replace(".", "_")
+        scans = [node for node in nodes[model] if node.get("Relation Name", "").startswith(f"{table}_p")]
+        by_landing = [node for node in scans if "_landed_at >" in json.dumps(node)]
+        assert by_landing, f"{model} does not ask what landed in {table}"
+        assert min(node["Relation Name"] for node in by_landing) >= f"{table}_p{TODAY:%Y%m%d}"
+        assert all("ts_device >=" in json.dumps(node) for node in scans if node not in by_landing)
+
+
+def test_late_event_is_read_by_the_index_on_event_time(marts: str, dbt: Dbt, target: Path) -> None:
     with connected(marts) as connection:
         land(connection, [count("V-1", TODAY - 2 * DAY + 15 * HOUR + 5 * MINUTE, 33)])
-        nodes = plan_of("int_occupancy__hourly_by_route", connection, dbt, target)
+        nodes = plan_of("int_occupancy__runs", connection, dbt, target)
 
-    landed = next(node for node in nodes if node.get("Subplan Name") == "CTE touched")
-    landed_days = {n["Relation Name"] for n in walk(landed) if n.get("Alias", "").startswith("occupancy_events")}
-    assert landed_days <= {f"occupancy_events_p{day:%Y%m%d}" for day in (TODAY, TODAY + DAY)}
     by_event_time = [n for n in nodes if "ts_device_idx" in n.get("Index Name", "")]
     assert by_event_time
     assert all("ts_device >=" in n["Index Cond"] for n in by_event_time)
@@ -370,7 +398,7 @@ def test_landed_since_reads_only_the_days_that_matter(marts: str, dbt: Dbt, targ
 def test_hourly_mart_takes_over_only_the_service_dates_that_changed(marts: str, dbt: Dbt, target: Path) -> None:
     with connected(marts) as connection:
         land(connection, [count("V-1", TODAY - 2 * DAY + 16 * HOUR + 5 * MINUTE, 33)])
-        dbt("run", "--select", "int_occupancy__hourly_by_route")
+        dbt("run", "--select", "int_occupancy__runs", "int_occupancy__hourly_by_route")
         nodes = plan_of("fct_occupancy_hourly", connection, dbt, target)
         dbt("run", "--select", *MODELS)
 
@@ -406,8 +434,18 @@ def walk(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from walk(child)
 
 
+def reporting_on(events: list[Event], every: timedelta = 30 * timedelta(seconds=1)) -> list[Event]:
+    """The same, with reports in between that nothing has changed."""
+    between = []
+    for event, following in itertools.pairwise(events):
+        for n in range(1, int(min(following["ts_device"] - event["ts_device"], 10 * MINUTE) / every)):
+            same = {"ts_device": event["ts_device"] + n * every, "in_count": 0, "out_count": 0, "event_id": str(n)}
+            between.append(event | same)
+    return sorted(events + between, key=lambda event: event["ts_device"])
+
+
 def test_hours_landed_in_any_order_equal_a_build_from_scratch_and_pandas(marts: str, dbt: Dbt) -> None:
-    """Events of two weeks ago land shuffled and in parts, with repeats; refreshed after each part."""
+    """Events of two weeks ago land shuffled and in parts, with repeats, one bus in order; a refresh after each part."""
     chance = random.Random(7)
     day = TODAY - 14 * DAY
     venue = [
@@ -417,13 +455,19 @@ def test_hours_landed_in_any_order_equal_a_build_from_scratch_and_pandas(marts: 
     events = [*venue, *bus_day("B-3", day), *bus_day("B-1", day, trips=6), *venue_day("V-2", day)]
     events += chance.sample(events, 40)
     chance.shuffle(events)
+    in_order = reporting_on(bus_day("B-2", day + 2 * DAY))
+    portion = len(in_order) // PARTS + 1
     with connected(marts) as connection:
-        for part in range(3):
-            land(connection, events[part::3], partition=part)
+        for part in range(PARTS):
+            land(connection, events[part::PARTS], partition=part)
+            land(connection, in_order[part * portion : (part + 1) * portion], partition=part)
             dbt("run", "--select", *MODELS)
         incremental = figures(connection, day + 7 * DAY)
+        runs = connection.execute("SELECT count(*) FROM intermediate.int_occupancy__runs").fetchone()
         # With all that reads from it: views go with the table that they stand on.
-        dbt("run", "--select", "int_occupancy__hourly_by_route+", "--full-refresh")
+        dbt("run", "--select", "int_occupancy__runs+", "--full-refresh", "--vars", "{run_max_gap_s: -1}")
+        events_alone = connection.execute("SELECT count(*) FROM intermediate.int_occupancy__runs").fetchone()
+        assert events_alone > runs, "nothing was taken together"
         assert figures(connection, day + 7 * DAY) == incremental
         mart = connection.execute(
             """

@@ -11,11 +11,9 @@
             {'columns': ['refreshed_at']},
         ],
         pre_hook="{{ lock_model() }}",
-        post_hook="{{ commit_landings(['occupancy.events']) }}"
+        post_hook="{{ commit_landings(['int_occupancy__runs']) }}"
     )
 }}
-
--- depends_on: {{ ref('stg_occupancy__messages') }}
 
 {% set threshold = var('crowding_threshold') %}
 
@@ -41,62 +39,64 @@ needed_hours as materialized (
 ),
 {% endif %}
 
-events as (
-    {{ events_of_sites() }}
+runs as (
+    select * from {{ ref('int_occupancy__runs') }}
     {% if is_incremental() %}
-    where {{ within_ranges(touched_occupancy_windows()) }}
+    where {{ within_ranges(touched_occupancy_windows(), 'event_hour') }}
     {% endif %}
 ),
 
+of_sites as (
+    {{ runs_of_sites('runs') }}
+),
+
 {% if is_incremental() %}
-needed_events as (
-    select events.*
-    from events
+needed as (
+    select of_sites.*
+    from of_sites
     inner join needed_hours
         on
-            events.tenant_id = needed_hours.tenant_id
-            and events.site_id = needed_hours.site_id
-            and events.event_hour = needed_hours.hour
+            of_sites.tenant_id = needed_hours.tenant_id
+            and of_sites.site_id = needed_hours.site_id
+            and of_sites.event_hour = needed_hours.hour
+),
+{% else %}
+needed as (
+    select * from of_sites
 ),
 {% endif %}
 
--- Sites that report their load are taken at their word.
-head_counted as (
-    select * from {{ 'needed_events' if is_incremental() else 'events' }} where not is_door_counted
-),
-
-{% if is_incremental() %}
 door_counted as (
-    select * from needed_events where is_door_counted
+    select * from needed where is_door_counted
 ),
 
 balanced as (
     {{ balance_doors('door_counted') }}
 ),
-{% else %}
-balanced as (
-    select * from {{ ref('int_occupancy__door_balanced') }}
-),
-{% endif %}
 
 loads as (
+    -- Sites that report their load are taken at their word.
     select
         tenant_id,
         site_id,
         event_at,
         event_hour,
-        event_key,
-        seq,
+        run_number,
         route_id,
         direction_id,
         capacity,
         time_zone,
-        landed_at,
+        samples,
+        first_landed_at,
+        last_landed_at,
+        end_landed_at,
         occupancy::bigint as load,
-        case when coalesce(count_mode, 'delta') = 'delta' then in_count end::bigint as boardings,
-        case when coalesce(count_mode, 'delta') = 'delta' then out_count end::bigint as alightings,
-        event_at + holds as holds_until
-    from head_counted
+        null::timestamptz as block_started_at,
+        case when count_mode = 'delta' then in_count end::bigint as boardings,
+        case when count_mode = 'delta' then out_count end::bigint as alightings,
+        last_event_at + holds as holds_until
+    from needed
+    where not is_door_counted
     union all
     -- Nothing is known of a vehicle across the border of its operating days, which only its last event could cross.
     select
@@ -104,26 +104,30 @@ loads as (
         site_id,
         event_at,
         event_hour,
-        event_key,
-        seq,
+        run_number,
         route_id,
         direction_id,
         capacity,
         time_zone,
-        landed_at,
+        samples,
+        first_landed_at,
+        last_landed_at,
+        end_landed_at,
         load,
+        -- A difference to the running total before needs the whole day.
+        case when count_mode = 'delta' then block_started_at end as block_started_at,
         boardings,
         alightings,
         case
             when is_last
-                then least(event_at + holds, {{ operating_day_starts_at('operating_date + 1', 'time_zone') }})
-            else event_at + holds
+                then least(last_event_at + holds, {{ operating_day_starts_at('operating_date + 1', 'time_zone') }})
+            else last_event_at + holds
         end as holds_until
     from balanced
 ),
 
 pieces as (
-    {{ cut_into_hours('loads') }}
+    {{ cut_into_hours('loads', 'run_number') }}
 ),
 
 ranked as (
@@ -157,9 +161,11 @@ by_route as (
         coalesce(
             sum((load - {{ threshold }} * capacity) * us) filter (where load >= {{ threshold }} * capacity), 0
         )::bigint as crowded_passenger_us,
-        count(*) filter (where is_own_hour)::integer as samples,
-        min(landed_at) as first_landed_at,
-        max(landed_at) as last_landed_at
+        coalesce(sum(samples) filter (where is_own_hour), 0)::integer as samples,
+        -- Only the last report of a run reaches into the hours after it.
+        min(case when is_own_hour then first_landed_at else end_landed_at end) as first_landed_at,
+        max(case when is_own_hour then last_landed_at else end_landed_at end) as last_landed_at,
+        case when bool_and(block_started_at is not null) then min(block_started_at) end as block_started_at
     from ranked
     group by tenant_id, site_id, hour, route_id, direction_id
 ),
@@ -171,7 +177,7 @@ keyed as (
         concat_ws(
             '|', route_id, direction_id, passenger_us, observed_us, max_load, p95_load,
             coalesce(boardings, -1), coalesce(alightings, -1), coalesce(capacity_us, -1), above_threshold_us,
-            crowded_passenger_us, samples, first_landed_at, last_landed_at
+            crowded_passenger_us, samples, first_landed_at, last_landed_at, block_started_at
         ) as figures
     from by_route
 ),
@@ -211,6 +217,7 @@ select
     fingerprinted.samples,
     fingerprinted.first_landed_at,
     fingerprinted.last_landed_at,
+    fingerprinted.block_started_at,
     fingerprinted.hour_fingerprint,
     refresh.refreshed_at
 from fingerprinted

@@ -53,7 +53,6 @@ loads as (
         counts.event_at,
         counts.event_hour,
         counts.event_key,
-        null::bigint as seq,
         counts.utc_offset_s,
         coalesce(sites.time_zone, '{{ var("default_time_zone") }}') as time_zone,
         counts.total_in_area::bigint as load,
@@ -72,7 +71,7 @@ loads as (
 ),
 
 pieces as (
-    {{ cut_into_hours('loads') }}
+    {{ cut_into_hours('loads', 'event_key') }}
 ),
 
 hours as (

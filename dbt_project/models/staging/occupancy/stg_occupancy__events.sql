@@ -1,13 +1,9 @@
--- Tenant, site and event time are part of what makes two messages the same, so that a filter on them reaches the raw
--- table and its indexes through the de-duplication.
 with messages as (
     select * from {{ ref('stg_occupancy__messages') }}
 ),
 
 deduplicated as (
-    select distinct on (tenant_id, site_id, event_at, event_key) *
-    from messages
-    order by tenant_id, site_id, event_at, event_key, landed_at, kafka_partition, kafka_offset
+    {{ first_of_repeats('messages') }}
 ),
 
 sites as (

@@ -1,33 +1,41 @@
 {#
-    Events with what is known of their site. `operating_date` is the vehicle's day: it begins at a whole UTC hour near
+    Reports with what is known of their site. `operating_date` is the vehicle's day: it begins at a whole UTC hour near
     `operating_day_starts_h` local time, so that no hour belongs to two of them.
+
+    `runs` names a relation with the columns of `int_occupancy__runs`, and `more` what else of it is wanted.
 #}
-{% macro events_of_sites() -%}
+{% macro runs_of_sites(runs, more=[]) -%}
     select
-        events.tenant_id,
-        events.site_id,
-        events.event_at,
-        {{ hour_of('events.event_at') }} as event_hour,
-        {{ operating_date('events.event_at', 'sites.time_zone') }} as operating_date,
-        events.event_key,
-        events.seq,
-        events.device_id,
-        events.door_id,
-        events.in_count,
-        events.out_count,
-        events.count_mode,
-        events.occupancy,
-        coalesce(events.capacity, sites.capacity) as capacity,
-        events.route_id,
-        events.direction_id,
-        events.trip_id,
-        events.landed_at,
+        {%- for column in more %}
+        runs.{{ column }},
+        {%- endfor %}
+        runs.tenant_id,
+        runs.site_id,
+        runs.event_at,
+        runs.last_event_at,
+        runs.event_hour,
+        {{ operating_date('runs.event_at', 'sites.time_zone') }} as operating_date,
+        runs.run_number,
+        runs.device_id,
+        runs.door_id,
+        runs.in_count,
+        runs.out_count,
+        coalesce(runs.count_mode, 'delta') as count_mode,
+        runs.occupancy,
+        coalesce(runs.capacity, sites.capacity) as capacity,
+        runs.route_id,
+        runs.direction_id,
+        runs.trip_id,
+        runs.samples,
+        runs.first_landed_at,
+        runs.last_landed_at,
+        runs.end_landed_at,
         coalesce(sites.time_zone, '{{ var("default_time_zone") }}') as time_zone,
         coalesce(sites.hold_s, 1800) * interval '1 second' as holds,
-        {{ is_door_counted('sites.kind', 'events.occupancy') }} as is_door_counted
-    from {{ ref('stg_occupancy__events') }} as events
+        {{ is_door_counted('sites.kind', 'runs.occupancy') }} as is_door_counted
+    from {{ runs }} as runs
     left join {{ ref('int_sites__known') }} as sites
-        on events.tenant_id = sites.tenant_id and events.site_id = sites.site_id
+        on runs.tenant_id = sites.tenant_id and runs.site_id = sites.site_id
 {%- endmacro %}
 
 

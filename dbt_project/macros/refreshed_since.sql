@@ -1,0 +1,35 @@
+{#
+    Incremental by what an upstream model wrote, exactly, however many runs there are at once.
+
+    Every write of the upstream model has one `refreshed_at`, later than any before. At its end it notes that stamp for
+    the invocation (`capture_refresh`, a post-hook); who reads from it takes what lies between its own watermark and that
+    note (`refreshed_since`), and commits the note as its watermark (`commit_landings`). Without the upstream model in
+    the same invocation there is no note: what is new is then read, and read again next time.
+#}
+
+{% macro capture_refresh() %}
+    insert into intermediate.landing_snapshots (invocation_id, topic, partition, landed_at)
+    select '{{ invocation_id }}', '{{ this.identifier }}', 0, max(refreshed_at) from {{ this }}
+    having max(refreshed_at) is not null;
+{% endmacro %}
+
+
+{% macro refreshed_since(upstream) -%}
+    {%- set query -%}
+        select
+            coalesce((
+                select landed_at from intermediate.watermarks
+                where model = '{{ this.identifier }}' and topic = '{{ upstream.identifier }}'
+            ), '-infinity')::text,
+            coalesce((
+                select landed_at from intermediate.landing_snapshots
+                where invocation_id = '{{ invocation_id }}' and topic = '{{ upstream.identifier }}'
+            ), (select max(refreshed_at) from {{ upstream }}))::text
+    {%- endset -%}
+    {%- set bounds = run_query(query).rows[0] if execute else [none, none] -%}
+    {%- if bounds[1] is none -%}
+        false
+    {%- else -%}
+        refreshed_at > '{{ bounds[0] }}'::timestamptz and refreshed_at <= '{{ bounds[1] }}'::timestamptz
+    {%- endif -%}
+{%- endmacro %}
