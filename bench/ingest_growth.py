@@ -93,6 +93,7 @@ def _sample(ground: Ground, size: int) -> Sample:
         with console.status(f"{size:,} rows of history and their marts"):
             _load_history(connection, ground, size)
             build()
+            _age_marts(connection)
         start = datetime.now(UTC) - timedelta(seconds=REFRESHES * NEW_S)
 
         def refresh(turn: int) -> tuple[float, float]:
@@ -166,6 +167,21 @@ def _load_history(connection: psycopg.Connection, ground: Ground, size: int) -> 
             [today - timedelta(seconds=1), position.topic, position.partition],
         )
     connection.execute("ANALYZE raw.occupancy_events")
+
+
+def _age_marts(connection: psycopg.Connection) -> None:
+    """As if the history had been refreshed on its own days: the checks look at a day's writes, else at all of it."""
+    tables = connection.execute(
+        """
+        SELECT table_schema, table_name FROM information_schema.columns JOIN information_schema.tables
+            USING (table_schema, table_name)
+        WHERE column_name = 'refreshed_at' AND table_type = 'BASE TABLE' AND table_schema <> 'ingest'
+        """
+    ).fetchall()
+    for table in tables:
+        name = sql.Identifier(*table)
+        connection.execute(sql.SQL("UPDATE {} SET refreshed_at = refreshed_at - interval '2 days'").format(name))
+        connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(name))
 
 
 def _land_new(connection: psycopg.Connection, ground: Ground, start: datetime, offset: int) -> float:

@@ -193,7 +193,7 @@ def new_producer(bootstrap_servers: str, client_id: str) -> Any:
         acks="all",
         enable_idempotence=False,
         max_in_flight_requests_per_connection=1,
-        linger_ms=5,
+        linger_ms=2,
         max_block_ms=METADATA_TIMEOUT_MS,
         request_timeout_ms=5_000,
         delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
