@@ -82,8 +82,9 @@ class ForecastModel:
         Returns:
             `site_id, origin, hour, horizon_h (1…horizon), prediction, p10, p90, baseline, method`. `baseline` is the
             mean of the same hour of week over the last four weeks. `method` is `profile+xgboost`; `profile` for less
-            than two weeks of history; `group_profile` for none; `closed` for a known closure, and for an hour of the
-            week in which a site was never observed although it reported for three weeks (it does not open then).
+            than two weeks of history or eight days of silence; `group_profile` for no history; `closed` for a known
+            closure, and for an hour of the week in which a site was never observed although it reported for three
+            weeks (it does not open then).
         """
         import pandas as pd
 

@@ -16,6 +16,8 @@ from forecasting.training_rows import Zone
 MODEL, PROFILE, GROUP_PROFILE, CLOSED = "profile+xgboost", "profile", "group_profile", "closed"
 METHODS = np.array([MODEL, PROFILE, GROUP_PROFILE, CLOSED])
 MIN_HISTORY_DAYS = 14
+# What the model adds to the profile follows from the last days; of a site silent for so long it knows none.
+SILENT_DAYS = 8
 # A full site may stand a little above its nominal capacity; one that often did may again, up to half above.
 CAPACITY_SLACK, CAPACITY_SLACK_MAX = 1.05, 1.5
 # A band that was calibrated on sites with history is too narrow for one with little.
@@ -81,12 +83,13 @@ def _column(snapshot: Snapshot, sites: Ints) -> Floats:
 
 
 def _methods(zone: Zone, snapshot: Snapshot, has_model: bool) -> Ints:
-    """METHODS index of each site: by how long it has been observed before the origin."""
+    """METHODS index of each site: by how long it has been observed before the origin, and whether it is silent now."""
     active = zone.grid.active[:, : max(snapshot.day, 0)]
     first = np.where(active.any(axis=1), active.argmax(axis=1), snapshot.day)
     known = snapshot.profile.weeks >= 1
     long_enough = (snapshot.day - first) >= MIN_HISTORY_DAYS
-    return np.where(~known, 2, np.where(long_enough & has_model, 0, 1)).astype(np.int64)
+    reports = np.isfinite(snapshot.recent[:, -SILENT_DAYS:]).any(axis=(1, 2))
+    return np.where(~known, 2, np.where(long_enough & reports & has_model, 0, 1)).astype(np.int64)
 
 
 def capacity_limit(zone: Zone, snapshot: Snapshot) -> Floats:

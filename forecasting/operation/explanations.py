@@ -156,7 +156,7 @@ def _note(said: Prediction) -> str:
     if said.model_version == PROFILE_VERSION:
         return "The weekly pattern alone speaks: no trained model can be trusted at present."
     if said.method == "profile":
-        return "The weekly pattern alone speaks: there are less than two weeks of history."
+        return "The weekly pattern alone speaks: there are less than two weeks of history, or nothing came for a week."
     if said.method == "group_profile":
         return "There is no history yet: this is what others of its kind are like, so the band is wide."
     return ""

@@ -143,9 +143,11 @@ def test_hours_that_are_always_zero_stay_near_zero(model, panel, origin):
 def test_after_weeks_of_silence_the_site_is_remembered_as_it_was(model, panel):
     origin = panel["hour"].max() + pd.Timedelta("1h")
     silent = panel[(panel["site_id"] != "site-3") | (panel["hour"] < origin - pd.Timedelta(weeks=5))]
-    level = model.predict(silent, origin=origin, horizon=168).groupby("site_id")["prediction"].mean()
+    out = model.predict(silent, origin=origin, horizon=168)
+    level = out.groupby("site_id")["prediction"].mean()
     usual = model.predict(panel, origin=origin, horizon=168).groupby("site_id")["prediction"].mean()
-    assert level["site-3"] == pytest.approx(usual["site-3"], rel=0.2)
+    assert level["site-3"] == pytest.approx(usual["site-3"], rel=0.05)
+    assert set(out.loc[out["site_id"] == "site-3", "method"]) == {"profile"}
 
 
 def test_a_level_shift_is_followed_within_a_week(panel):
