@@ -118,7 +118,8 @@ class ForecastModel:
         day, local_hour = zone.grid.cells(np.array([hour.value]))
         ahead = day - snapshot.day
         profile = float(snapshot.profile.level[at, (6 + int(ahead[0])) % 7, int(local_hour[0])])
-        if self.residual is None:
+        # A site for which the profile alone speaks has nothing else to explain.
+        if self.residual is None or scoring.METHODS[scoring.methods_of(zone, snapshot, True)[at]] != scoring.MODEL:
             return {"profile": profile, "adjustment": 0.0, "shares": {}, "values": {}}
         features = zone.features(snapshot, origin.value, np.array([at]), ahead, local_hour)
         shares = self.residual.contributions(features) * float(snapshot.profile.scale[at])

@@ -49,7 +49,7 @@ def score(zone: Zone, origin_ns: int, horizon: int, residual: ResidualModel | No
     ahead = day - snapshot.day
     position = (6 + ahead) % 7
     profile = snapshot.profile.level[:, position, hour]
-    method = _methods(zone, snapshot, residual is not None)[:, None] * np.ones(horizon, dtype=np.int64)
+    method = methods_of(zone, snapshot, residual is not None)[:, None] * np.ones(horizon, dtype=np.int64)
     prediction = profile.astype(np.float64)
     learnt = np.flatnonzero(method[:, 0] == 0)
     if residual is not None and learnt.size:
@@ -82,7 +82,7 @@ def _column(snapshot: Snapshot, sites: Ints) -> Floats:
     return snapshot.profile.scale[sites][:, None]
 
 
-def _methods(zone: Zone, snapshot: Snapshot, has_model: bool) -> Ints:
+def methods_of(zone: Zone, snapshot: Snapshot, has_model: bool) -> Ints:
     """METHODS index of each site: by how long it has been observed before the origin, and whether it is silent now."""
     active = zone.grid.active[:, : max(snapshot.day, 0)]
     first = np.where(active.any(axis=1), active.argmax(axis=1), snapshot.day)

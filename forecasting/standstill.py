@@ -57,8 +57,9 @@ def _ended_spells(observed: Floats, still: Floats) -> list[tuple[int, int, int]]
     moved = np.abs(np.diff(observed)) > still[1:]
     starts = np.concatenate([[0], np.flatnonzero(moved) + 1])
     ends = np.append(starts[1:], len(observed))
+    is_long = ends - starts >= SPELL_H
     found = []
-    for first, end in zip(starts[ends - starts >= SPELL_H], ends[ends - starts >= SPELL_H], strict=True):
+    for first, end in zip(starts[is_long], ends[is_long], strict=True):
         spell = observed[first:end]
         # A slow site may never move much in an hour and far in a week.
         if np.ptp(spell) > 2 * still[end - 1]:

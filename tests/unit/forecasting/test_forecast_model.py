@@ -148,6 +148,9 @@ def test_after_weeks_of_silence_the_site_is_remembered_as_it_was(model, panel):
     usual = model.predict(panel, origin=origin, horizon=168).groupby("site_id")["prediction"].mean()
     assert level["site-3"] == pytest.approx(usual["site-3"], rel=0.05)
     assert set(out.loc[out["site_id"] == "site-3", "method"]) == {"profile"}
+    said = model.explain(silent, origin=origin, site="site-3", hour=origin)
+    first = out[(out["site_id"] == "site-3") & (out["hour"] == origin)]["prediction"].item()
+    assert (said["profile"], said["adjustment"]) == (pytest.approx(first), 0.0)
 
 
 def test_a_level_shift_is_followed_within_a_week(panel):
