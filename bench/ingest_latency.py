@@ -8,7 +8,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -28,13 +27,12 @@ Sent = dict[tuple[int, int], float]
 
 def measure(ground: Ground, client: str, seconds: float) -> list[Row]:
     """Times from produce() to the commit of the transaction that landed the event."""
-    start = max(ground.events, 1)
     with ground.database() as url, psycopg.connect(url, autocommit=True) as watcher:
         environment = ground.environment(url, PLIMSOLL_KAFKA_CLIENT=client)
         _skip_what_is_there(ground, watcher)
         with ground.running(environment, "lander", "run", "--name", "latency"), console.status(f"latency, {client}"):
             await_that(lambda: _is_at_work(watcher), "the lander to begin", 60)
-            times = _watched(ground, watcher, seconds, start)
+            times = _watched(ground, watcher, seconds)
     ground.events += int(RATE * (seconds + WARM_UP_S))
     p99 = percentile(sorted(times), 0.99)
     what = f"produce → committed at {RATE:,} events/s, {client}"
@@ -61,10 +59,11 @@ def _is_at_work(watcher: psycopg.Connection) -> bool:
     return row is not None and row[0] > 0
 
 
-def _watched(ground: Ground, watcher: psycopg.Connection, seconds: float, start: int) -> list[float]:
+def _watched(ground: Ground, watcher: psycopg.Connection, seconds: float) -> list[float]:
     """Look at the ledger again and again while the producer is at work; then match its offsets with what was seen."""
     sent_path = ground.folder / "sent"
-    arguments = [ground.bootstrap_servers, str(sent_path), str(RATE), str(seconds + WARM_UP_S), str(start)]
+    first, count = ground.events, int(RATE * (seconds + WARM_UP_S))
+    arguments = [ground.bootstrap_servers, str(sent_path), str(RATE), str(first), str(count)]
     seen: list[tuple[float, dict[int, int]]] = []
     with subprocess.Popen([sys.executable, __file__, *arguments]) as producer:
         ended_at = None
@@ -101,31 +100,28 @@ def _read(path: Path) -> Sent:
     return sent
 
 
-def _produce(bootstrap_servers: str, path: Path, rate: int, seconds: float, start: int) -> None:
+def _produce(bootstrap_servers: str, path: Path, rate: int, first: int, count: int) -> None:
     """Send events at an even pace and note where and when each was sent."""
     from confluent_kafka import Message, Producer
 
     producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": LINGER_MS, "acks": "all"})
     sent: list[str] = []
     begun = time.time()
-    for number in count():
-        due = begun + number / rate
-        if due > begun + seconds:
-            break
+    for number in range(count):
         producer.poll(0)
-        if time.time() < due:
+        if time.time() < begun + number / rate:
             time.sleep(BURST_S)
 
         def delivered(error: object, message: Message, at: float = time.time()) -> None:
             if error is None:
                 sent.append(f"{message.partition()} {message.offset()} {at:.6f}\n")
 
-        key, value = event(start + number)
+        key, value = event(first + number)
         producer.produce(TOPIC, value, key, on_delivery=delivered)
     producer.flush(30)
     path.write_text("".join(sent))
 
 
 if __name__ == "__main__":
-    _, servers, target, events_per_s, duration_s, first_event = sys.argv
-    _produce(servers, Path(target), int(events_per_s), float(duration_s), int(first_event))
+    _, servers, target, events_per_s, first_event, events = sys.argv
+    _produce(servers, Path(target), int(events_per_s), int(first_event), int(events))

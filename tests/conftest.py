@@ -9,6 +9,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -46,18 +47,34 @@ def _stack_in(folder: Path) -> LocalStack:
     )
 
 
+@pytest.fixture(scope="session")
+def new_database(stack: LocalStack) -> Callable[[str], AbstractContextManager[str]]:
+    """Give `new_database(name)`: a migrated database for as long as its block lasts."""
+
+    @contextmanager
+    def create(name: str) -> Iterator[str]:
+        unique = f"{name[:40]}_{uuid.uuid4().hex[:6]}"
+        with psycopg.connect(stack.database_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(unique)))
+        parts = conninfo_to_dict(stack.database_url) | {"dbname": unique}
+        url = f"postgresql://{parts['user']}:{parts['password']}@{parts['host']}:{parts['port']}/{unique}"
+        migrate(url, CONTRACTS_DIR)
+        try:
+            yield url
+        finally:
+            with psycopg.connect(stack.database_url, autocommit=True) as admin:
+                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(unique)))
+
+    return create
+
+
 @pytest.fixture(scope="module")
-def database_url(stack: LocalStack, request: pytest.FixtureRequest) -> Iterator[str]:
+def database_url(
+    new_database: Callable[[str], AbstractContextManager[str]], request: pytest.FixtureRequest
+) -> Iterator[str]:
     """A migrated database of the module's own."""
-    name = re.sub(r"\W", "_", request.module.__name__.rpartition(".")[2])[:40] + "_" + uuid.uuid4().hex[:6]
-    with psycopg.connect(stack.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    parts = conninfo_to_dict(stack.database_url) | {"dbname": name}
-    url = f"postgresql://{parts['user']}:{parts['password']}@{parts['host']}:{parts['port']}/{name}"
-    migrate(url, CONTRACTS_DIR)
-    yield url
-    with psycopg.connect(stack.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_database(re.sub(r"\W", "_", request.module.__name__.rpartition(".")[2])) as url:
+        yield url
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.lander.landing import Message
 from ingest.lander.source import (
     FETCH_BYTES,
+    FETCH_MIN_BYTES,
     FETCH_WAIT_MS,
     HEARTBEAT_MS,
     METADATA_AGE_MS,
@@ -51,6 +52,7 @@ class ConfluentSource:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",  # never jump: what is out of range is a matter for the ledger
+                "fetch.min.bytes": FETCH_MIN_BYTES,
                 "fetch.wait.max.ms": FETCH_WAIT_MS,
                 "fetch.max.bytes": FETCH_BYTES,
                 "max.partition.fetch.bytes": PARTITION_FETCH_BYTES,

@@ -9,6 +9,7 @@ from typing import Any
 from ingest.lander.landing import Message
 from ingest.lander.source import (
     FETCH_BYTES,
+    FETCH_MIN_BYTES,
     FETCH_WAIT_MS,
     HEARTBEAT_MS,
     METADATA_AGE_MS,
@@ -54,6 +55,7 @@ class KafkaPythonSource:
                 group_instance_id=name,
                 enable_auto_commit=False,
                 auto_offset_reset="none",  # never jump: what is out of range is a matter for the ledger
+                fetch_min_bytes=FETCH_MIN_BYTES,
                 fetch_max_wait_ms=FETCH_WAIT_MS,
                 fetch_max_bytes=FETCH_BYTES,
                 max_partition_fetch_bytes=PARTITION_FETCH_BYTES,

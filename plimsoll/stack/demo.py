@@ -169,10 +169,12 @@ def _start_processes(platform: Platform) -> None:
             ],
             env=environment,
         )  # fmt: skip
+        # Its runs can wait; events and people who look at them should not.
         supervisor.start(
             "dagster-daemon",
             [str(dagster_bin / "dagster-daemon"), "run", "-m", "orchestration.definitions"],
             env=environment,
+            background=True,
         )
         supervisor.start(
             "api",

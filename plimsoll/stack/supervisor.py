@@ -30,6 +30,7 @@ class _Program:
     env: Mapping[str, str]
     cwd: Path | None
     grace_s: float
+    background: bool
 
     def launch(self) -> Child:
         return Child(
@@ -39,6 +40,7 @@ class _Program:
             env={"PYTHONUNBUFFERED": "1", **self.env},
             cwd=self.cwd,
             grace_s=self.grace_s,
+            background=self.background,
         )
 
 
@@ -74,6 +76,7 @@ class Supervisor:
         ready_timeout_s: float = 60.0,
         restart: bool = True,
         grace_s: float = 10.0,
+        background: bool = False,
     ) -> Child:
         """Start a program and wait until it is ready.
 
@@ -86,6 +89,7 @@ class Supervisor:
             ready_timeout_s: seconds that it may take to become ready.
             restart: start it again when it ends by itself; for programs that are to run until the end.
             grace_s: seconds between SIGTERM and SIGKILL when it is stopped.
+            background: it and what it starts leave the processor to others that want it.
 
         Returns:
             The child; after a crash another one takes its place.
@@ -93,7 +97,7 @@ class Supervisor:
         Raises:
             StackError: it ended or was not ready in time; with its last log lines.
         """
-        program = _Program(name, command, self._log_dir / f"{name}.log", env or {}, cwd, grace_s)
+        program = _Program(name, command, self._log_dir / f"{name}.log", env or {}, cwd, grace_s, background)
         watcher = _Watcher(program, restart, self._stopping, self._failed, self._say)
         self._watchers.append(watcher)
         if ready is not None:

@@ -74,6 +74,19 @@ def test_child_that_ignores_sigterm_is_killed_after_its_grace(state_dir: Path) -
     assert child.exit_code == -signal.SIGKILL
 
 
+def test_background_program_stands_behind_others(state_dir: Path) -> None:
+    with Supervisor(state_dir) as supervisor:
+        command = [sys.executable, "-c", "import signal; signal.pause()"]
+        background = supervisor.start("background", command, background=True)
+        ordinary = supervisor.start("ordinary", command)
+        priority = {child.name: os.getpriority(os.PRIO_PROCESS, child.pid) for child in (background, ordinary)}
+        autogroup = Path(f"/proc/{background.pid}/autogroup")
+        if autogroup.exists():
+            assert autogroup.read_text().split()[-1] == str(priority["background"])
+
+    assert priority["background"] > priority["ordinary"] == os.getpriority(os.PRIO_PROCESS, 0)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_supervisor_ended_by_a_signal_leaves_no_process(state_dir: Path, number: signal.Signals) -> None:
     with subprocess.Popen(

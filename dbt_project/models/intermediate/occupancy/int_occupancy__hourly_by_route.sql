@@ -2,8 +2,6 @@
     config(
         materialized='incremental',
         unique_key='occupancy_hour_key',
-        incremental_strategy='delete+insert',
-        on_schema_change='fail',
         indexes=[
             {'columns': ['occupancy_hour_key']},
             {'columns': ['service_date', 'tenant_id', 'site_id']},

@@ -2,7 +2,6 @@
     config(
         materialized='incremental',
         incremental_strategy='replace_hours',
-        on_schema_change='fail',
         indexes=[
             {'columns': ['tenant_id', 'site_id', 'event_hour']},
             {'columns': ['event_hour']},

@@ -2,7 +2,6 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
-        on_schema_change='fail',
         indexes=[{'columns': ['tenant_id', 'site_id'], 'unique': true}],
         pre_hook="{{ empty_in_place() }}"
     )

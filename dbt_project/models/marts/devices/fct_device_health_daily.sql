@@ -2,8 +2,6 @@
     config(
         materialized='incremental',
         unique_key='device_day_key',
-        incremental_strategy='delete+insert',
-        on_schema_change='fail',
         indexes=[
             {'columns': ['tenant_id', 'device_id', 'service_date']},
             {'columns': ['refreshed_at']},

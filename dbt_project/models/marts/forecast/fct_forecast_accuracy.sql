@@ -2,8 +2,6 @@
     config(
         materialized='incremental',
         unique_key='accuracy_key',
-        incremental_strategy='delete+insert',
-        on_schema_change='fail',
         indexes=[
             {'columns': ['tenant_id', 'series_id', 'target_hour']},
             {'columns': ['target_hour']},

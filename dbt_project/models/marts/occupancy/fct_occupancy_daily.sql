@@ -2,8 +2,6 @@
     config(
         materialized='incremental',
         unique_key='occupancy_day_key',
-        incremental_strategy='delete+insert',
-        on_schema_change='fail',
         indexes=[
             {'columns': ['tenant_id', 'site_id', 'service_date']},
             {'columns': ['refreshed_at']},

@@ -2,8 +2,6 @@
     config(
         materialized='incremental',
         unique_key='hour',
-        incremental_strategy='delete+insert',
-        on_schema_change='fail',
         indexes=[
             {'columns': ['hour']},
             {'columns': ['tenant_id', 'route_id', 'direction_id', 'hour']},

@@ -2,8 +2,6 @@
     config(
         materialized='incremental',
         unique_key='traffic_hour_key',
-        incremental_strategy='delete+insert',
-        on_schema_change='fail',
         indexes=[
             {'columns': ['tenant_id', 'stream_id', 'hour']},
             {'columns': ['refreshed_at']},
