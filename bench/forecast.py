@@ -137,25 +137,43 @@ def _daily_naive(panel: pd.DataFrame, frame: pd.DataFrame) -> np.ndarray:
 
 def _figures(panel: str, ahead: int, frame: pd.DataFrame, history: pd.DataFrame, peers: list[str]) -> pd.DataFrame:
     naive = _weekly_naive_mae(history)
+    day = frame["hour"].dt.floor("D")
+    champion_errors = (frame["value"] - frame[backtest.CHAMPION]).abs().groupby(day).sum()
     rows = []
     for method in (backtest.CHAMPION, *BASELINES, *peers):
         actual, predicted = frame["value"].to_numpy(), frame[method].to_numpy()
         by_site = frame.assign(error=np.abs(actual - predicted)).groupby("site_id")
         sums = by_site[["error", "value"]].sum()
         scaled = (by_site["error"].mean() / naive).replace(np.inf, np.nan)
+        errors = (frame["value"] - frame[method]).abs().groupby(day).sum()
         row = {
             "panel": panel, "ahead": ahead, "origins": frame["origin"].nunique(), "sites": len(sums),
             "hours": len(frame), "method": method,
             "wape": metrics.wape(actual, predicted), "mase": float(scaled.mean()),
+            "champion_ratio_error": _ratio_error(champion_errors, errors),
             "bias": metrics.bias(actual, predicted),
             "median_site_wape": float((sums["error"] / sums["value"])[sums["value"] > 0].median()),
         }  # fmt: skip
         if method == backtest.CHAMPION:
             low, high = frame["p10"].to_numpy(), frame["p90"].to_numpy()
             row["coverage"] = metrics.coverage(actual, low, high)
+            inside = pd.Series((low <= actual) & (actual <= high), index=frame.index).groupby(day)
+            row["coverage_error"] = _ratio_error(inside.sum(), inside.count())
             row["pinball"] = (metrics.pinball(actual, low, 0.1) + metrics.pinball(actual, high, 0.9)) / 2
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _ratio_error(part: pd.Series, whole: pd.Series) -> float:
+    """Standard error of Σ part / Σ whole, both by day: hours of one day, of all sites, are no independent witnesses.
+
+    The linearised error of a ratio estimate with days as clusters (Cochran 1977, "Sampling Techniques", 6.3).
+    """
+    days = len(part)
+    if days < 2:
+        return float("nan")
+    rest = part - part.sum() / whole.sum() * whole
+    return float(np.sqrt(days / (days - 1) * (rest**2).sum()) / whole.sum())
 
 
 def _weekly_naive_mae(history: pd.DataFrame) -> pd.Series:
@@ -169,10 +187,11 @@ def wape_table(figures: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     """WAPE of every method, one row for each panel and number of hours ahead."""
     keys = ["panel", "ahead"]
     wide = figures.pivot_table(index=keys, columns="method", values="wape", sort=False)
+    uncertain = figures.pivot_table(index=keys, columns="method", values="champion_ratio_error", sort=False)
     methods = [name for name in SHORT if name in wide.columns]
     lines = []
     for (panel, ahead), row in wide.iterrows():
-        best = row.drop(backtest.CHAMPION).min()
+        best_name = row.drop(backtest.CHAMPION).idxmin()
         low_baseline = row[[name for name in BASELINES if name in row]].min()
         cells = {SHORT[name]: _cell(row[name], row.min()) for name in methods}
         here = figures[(figures["panel"] == panel) & (figures["ahead"] == ahead)].iloc[0]
@@ -180,7 +199,8 @@ def wape_table(figures: pd.DataFrame) -> tuple[str, pd.DataFrame]:
             {"panel": panel, "hours ahead": ahead, "origins × sites": f"{here['origins']} × {here['sites']}"}
             | cells
             | {
-                "against best other": f"{100 * (row[backtest.CHAMPION] / best - 1):+.1f} %",
+                "against best other": f"{100 * (row[backtest.CHAMPION] / row[best_name] - 1):+.1f} %",
+                "± one s.e.": f"{100 * uncertain.loc[(panel, ahead), best_name]:.1f}",
                 "against best baseline": f"{100 * (row[backtest.CHAMPION] / low_baseline - 1):+.1f} %",
             }
         )
@@ -199,6 +219,7 @@ def champion_table(figures: pd.DataFrame) -> tuple[str, pd.DataFrame]:
             "bias": champion["bias"].map("{:+.1%}".format),
             "median site WAPE": champion["median_site_wape"].map("{:.1%}".format),
             "80 % band covers": champion["coverage"].map("{:.1%}".format),
+            "± one s.e.": champion["coverage_error"].map("{:.1%}".format),
             "pinball": champion["pinball"].map("{:.3g}".format),
         }
     )

@@ -11,13 +11,12 @@ from forecasting.intervals import Bands, spread_unit
 from forecasting.panel import HOUR_NS, Floats, Ints
 from forecasting.residual import ResidualModel
 from forecasting.snapshot import Snapshot
+from forecasting.standstill import SILENT_DAYS
 from forecasting.training_rows import Zone
 
 MODEL, PROFILE, GROUP_PROFILE, CLOSED = "profile+xgboost", "profile", "group_profile", "closed"
 METHODS = np.array([MODEL, PROFILE, GROUP_PROFILE, CLOSED])
 MIN_HISTORY_DAYS = 14
-# What the model adds to the profile follows from the last days; of a site silent for so long it knows none.
-SILENT_DAYS = 8
 # A full site may stand a little above its nominal capacity; one that often did may again, up to half above.
 CAPACITY_SLACK, CAPACITY_SLACK_MAX = 1.05, 1.5
 # A band that was calibrated on sites with history is too narrow for one with little.
@@ -88,6 +87,7 @@ def methods_of(zone: Zone, snapshot: Snapshot, has_model: bool) -> Ints:
     first = np.where(active.any(axis=1), active.argmax(axis=1), snapshot.day)
     known = snapshot.profile.weeks >= 1
     long_enough = (snapshot.day - first) >= MIN_HISTORY_DAYS
+    # What the model adds to the profile follows from the last days; of a silent site it knows none.
     reports = np.isfinite(snapshot.recent[:, -SILENT_DAYS:]).any(axis=(1, 2))
     return np.where(~known, 2, np.where(long_enough & reports & has_model, 0, 1)).astype(np.int64)
 

@@ -1,7 +1,8 @@
 """Spells in which a site stood still for more than a week: a stuck counter, a closed season.
 
 While such a spell lasts it is the best guess there is. Once the site moves again the spell says nothing about what is
-usual, and the weeks before it do.
+usual, and the weeks before it do. The same when a counter that stood at some count falls silent: it has failed, and when
+it is heard again it has been mended. Zeros before a silence are no failure: the site is closed.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from forecasting.local_grid import DAY_HOURS
-from forecasting.panel import Floats
+from forecasting.panel import Floats, Ints
 
 # Longer than a week: no habit of the week stands still for so long.
 SPELL_H = 8 * DAY_HOURS
+# A site that has not been heard for so long is silent.
+SILENT_DAYS = 8
 # A single count in a fortnight of zeros ends nothing; a quarter of a day's hours does.
 MOVING_H, WITHIN_H = 6, DAY_HOURS
 # Standing still: within this share of the fullest day's mean so far, because a stuck counter may still flicker.
@@ -36,8 +39,12 @@ def spells_over(values: Floats) -> npt.NDArray[np.int32]:
     still = _still(values)
     for site, series in enumerate(values.reshape(len(values), -1)):
         seen = np.flatnonzero(np.isfinite(series))
-        for first, last, shown in _ended_spells(series[seen], still[site, seen]):
-            by_site[site, seen[first : last + 1]] = seen[shown]
+        for first, end in _spells(series[seen], still[site, seen]):
+            shown = _shown_by_moving(series[seen], still[site, seen], first, end)
+            by_site[site, seen[first:end]] = NEVER if shown is None else seen[shown]
+            if np.median(series[seen[first:end]]) > 0:
+                until, shown = _shown_by_silence(seen, first, end)
+                by_site[site, seen[first:until]] = np.minimum(by_site[site, seen[first:until]], shown)
     return over
 
 
@@ -50,22 +57,34 @@ def _still(values: Floats) -> Floats:
     return np.repeat(STILL * fullest, DAY_HOURS, axis=1)
 
 
-def _ended_spells(observed: Floats, still: Floats) -> list[tuple[int, int, int]]:
-    """First and last position of each spell, and the position of the hour that showed its end."""
+def _spells(observed: Floats, still: Floats) -> list[tuple[int, int]]:
+    """First position of each spell and the one behind its last."""
     if len(observed) <= SPELL_H:
         return []
     moved = np.abs(np.diff(observed)) > still[1:]
     starts = np.concatenate([[0], np.flatnonzero(moved) + 1])
     ends = np.append(starts[1:], len(observed))
     is_long = ends - starts >= SPELL_H
-    found = []
-    for first, end in zip(starts[is_long], ends[is_long], strict=True):
-        spell = observed[first:end]
-        # A slow site may never move much in an hour and far in a week.
-        if np.ptp(spell) > 2 * still[end - 1]:
-            continue
-        after = slice(end, end + WITHIN_H)
-        moving = np.flatnonzero(np.abs(observed[after] - np.median(spell)) > 2 * still[after])
-        if len(moving) >= MOVING_H:
-            found.append((int(first), int(end - 1), int(end + moving[MOVING_H - 1])))
-    return found
+    # A slow site may never move much in an hour and far in a week.
+    return [
+        (int(first), int(end))
+        for first, end in zip(starts[is_long], ends[is_long], strict=True)
+        if np.ptp(observed[first:end]) <= 2 * still[end - 1]
+    ]
+
+
+def _shown_by_moving(observed: Floats, still: Floats, first: int, end: int) -> int | None:
+    """Position of the hour that showed that the spell is over, if one did."""
+    after = slice(end, end + WITHIN_H)
+    moving = np.flatnonzero(np.abs(observed[after] - np.median(observed[first:end])) > 2 * still[after])
+    return int(end + moving[MOVING_H - 1]) if len(moving) >= MOVING_H else None
+
+
+def _shown_by_silence(seen: Ints, first: int, end: int) -> tuple[int, int]:
+    """Position behind what lies before the first silence in or after a spell, and the cell by which it had lasted."""
+    gaps = np.append(seen, NEVER)[first + 1 : end + 1] - seen[first:end]
+    silent = np.flatnonzero(gaps[SPELL_H - 1 :] > SILENT_DAYS * DAY_HOURS)
+    if not silent.size:
+        return first, NEVER
+    until = first + SPELL_H + int(silent[0])
+    return until, int(seen[until - 1]) + SILENT_DAYS * DAY_HOURS

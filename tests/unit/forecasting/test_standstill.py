@@ -38,6 +38,19 @@ def test_a_spell_that_lasts_is_not_over():
     assert (spells_over(one_site(busy(14) + [np.zeros(24)] * 20)) == NEVER).all()
 
 
+def test_a_stuck_counter_that_falls_silent_has_failed():
+    days = busy(14) + [np.full(24, 15.0)] * 12 + [np.full(24, np.nan)] * 20
+    over = spells_over(one_site(days))[0]
+    # Known when eight days after its last hour nothing was heard.
+    assert (over[:14] == NEVER).all() and (over[14:26] == 26 * 24 - 1 + 8 * 24).all()
+
+
+@pytest.mark.parametrize(("count", "silent_days"), [(15.0, 7), (0.0, 20)])
+def test_neither_a_short_silence_nor_that_of_a_closed_site_ends_a_spell(count, silent_days):
+    days = busy(14) + [np.full(24, count)] * 12 + [np.full(24, np.nan)] * silent_days + [np.full(24, count)]
+    assert (spells_over(one_site(days)) >= 24 * len(days)).all()
+
+
 def test_single_counts_among_zeros_end_nothing():
     rare = np.zeros((1, 120, 24), dtype=np.float32)
     rare[0, ::12, 9] = 1
