@@ -1,8 +1,8 @@
 """Spells in which a site stood still for more than a week: a stuck counter, a closed season.
 
 While such a spell lasts it is the best guess there is. Once the site moves again the spell says nothing about what is
-usual, and the weeks before it do. The same when a counter that stood at some count falls silent: it has failed, and when
-it is heard again it has been mended. Zeros before a silence are no failure: the site is closed.
+usual, and the weeks before it do. The same when a counter that stood at some count falls silent: it has failed, and
+when it is heard again it has been mended. Zeros before a silence are no failure: the site is closed.
 """
 
 from __future__ import annotations
