@@ -81,7 +81,8 @@ def run(
     trained_at = 0
     parts = []
     for number, origin in enumerate(starts):
-        if model is None or origin - trained_at >= refit_ns:
+        # Local midnights a week apart may be an hour or two nearer: daylight saving.
+        if model is None or origin - trained_at > refit_ns - 2 * HOUR_NS:
             model = train_panel(
                 _before(data, origin), zone_names, dict(groups or {}), events, seed, max(horizon, MIN_TRAINED_H)
             )

@@ -26,12 +26,14 @@ class Platform(ConfigurableResource[Any]):
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection]:
-        """A connection whose work is committed when the block ends well.
+        """A connection in autocommit: what belongs together is a transaction of whoever writes it.
+
+        One around a whole run would hold every lock and every change until its last tenant is done.
 
         Raises:
             PlimsollError: no database is known, or it cannot be reached.
         """
-        with connect(self.settings().require_database_url()) as connection:
+        with connect(self.settings().require_database_url(), autocommit=True) as connection:
             yield connection
 
 

@@ -155,7 +155,9 @@ def retrain_on_drift(context: SensorEvaluationContext, platform: Platform) -> Se
         drifting = drifting_champions(connection, since=datetime.now(UTC) - _DRIFT_COUNTS)
     if not drifting:
         return SkipReason("no champion has drifted")
-    return SensorResult(run_requests=[RunRequest(run_key="drift:" + ",".join(drifting))])
+    # One run measures all champions, so the day names the measurement, whoever of them is left after a training.
+    newest = max(one.rpartition("@")[2] for one in drifting)
+    return SensorResult(run_requests=[RunRequest(run_key=f"drift@{newest}")])
 
 
 @run_failure_sensor(

@@ -48,16 +48,29 @@ class Period:
     end: datetime
 
 
+def require_within_years(name: str, at: datetime) -> None:
+    """Refuse what calendars and time zones cannot compute with.
+
+    Raises:
+        ProblemError: 422, the parameter `name` is not between the years 1970 and 9000.
+    """
+    if not 1970 <= at.year <= 9000:
+        raise invalid_parameter(name, "must lie between the years 1970 and 9000")
+
+
 def bounded_period(start: datetime | None, end: datetime | None, step: Step) -> Period:
     """The period asked for, with what was left out filled in.
 
     Raises:
-        ProblemError: 422, it ends before it begins, or is longer than 92 days.
+        ProblemError: 422, it ends before it begins, is longer than 92 days, or lies in another age.
     """
-    end = (end or datetime.now(UTC)).astimezone(UTC)
-    if end.year < 1970 or end.year > 9000:
-        raise invalid_parameter("to", "must lie between the years 1970 and 9000")
-    start = start.astimezone(UTC) if start else _hour_of(end - _USUAL[step])
+    end = end or datetime.now(UTC)
+    require_within_years("to", end)
+    end = end.astimezone(UTC)
+    if start is None:
+        start = _hour_of(end - _USUAL[step])
+    require_within_years("from", start)
+    start = start.astimezone(UTC)
     if start >= end:
         raise invalid_parameter("from", "must be before `to`")
     if end - start > LONGEST:

@@ -1,16 +1,15 @@
-"""What the routes that write the registry share: a connection of their own, and errors as problem answers."""
+"""What the routes that write the registry share: errors as problem answers."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
 import psycopg
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query
 
 from ingest.registry.entries import RegistryError
-from plimsoll.settings import Settings
+from serving.database import Db
 from serving.problems import ProblemError
 
 Limit = Annotated[int, Query(ge=1, le=500, description="Entries per page.")]
@@ -21,24 +20,17 @@ _STATUS = {
 
 
 class _Registry:
-    """Runs what writes the registry on a connection of its own, off the event loop; it is rare."""
+    """Runs what writes the registry, and turns what it refuses into problem answers."""
 
-    def __init__(self, request: Request) -> None:
-        settings: Settings = request.app.state.settings
-        self._database_url = settings.require_database_url()
+    def __init__(self, database: Db) -> None:
+        self._database = database
 
     async def write(self, action: Callable[[psycopg.Connection], Result]) -> Result:
         """Run the action; what it cannot do becomes a problem answer."""
         try:
-            return await asyncio.to_thread(self._run, action)
+            return await self._database.write(action)
         except RegistryError as error:
             raise ProblemError(_STATUS.get(error.code, 422), error.code, str(error), error.field) from error
-
-    def _run(self, action: Callable[[psycopg.Connection], Result]) -> Result:
-        with psycopg.connect(
-            self._database_url, autocommit=True, connect_timeout=5, options="-c timezone=UTC -c statement_timeout=10s"
-        ) as connection:
-            return action(connection)
 
 
 Registry = Annotated[_Registry, Depends(_Registry)]

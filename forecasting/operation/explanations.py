@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -63,7 +63,7 @@ def explain(
         connection: an open connection.
         tenant_id: whose series.
         series_id: a venue, an area, or `route:<route>:<direction>`.
-        hour: start of the hour, time-zone aware.
+        hour: any instant of the hour, time-zone aware.
         country: whose holidays count where neither site nor time zone says.
 
     Raises:
@@ -93,7 +93,8 @@ def explain(
 def _said(connection: psycopg.Connection, tenant_id: str, series_id: str, hour: datetime) -> Prediction:
     from forecasting.store import latest_predictions
 
-    start = hour.replace(minute=0, second=0, microsecond=0)
+    # Hours are UTC's: on a clock with an offset of half an hour they begin at half past.
+    start = hour.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     found = latest_predictions(
         connection, tenant_id, start=start, end=start + timedelta(hours=1), oldest_origin=start - OLDEST_ORIGIN,
         series_id=series_id,

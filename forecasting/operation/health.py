@@ -14,6 +14,7 @@ import numpy as np
 import psycopg
 
 from forecasting.drift import CUSUM_LIMIT, cusum, population_stability, psi_limit
+from forecasting.local_grid import local_midnight_ns
 from forecasting.metrics import bias, coverage, wape
 from forecasting.operation.champion import of_today, readable
 from forecasting.panel import HOUR_NS, Floats, Ints
@@ -138,18 +139,17 @@ def _replay(model: ForecastModel, panel: Panel, now: datetime) -> _Replay:
     data = build_panel(panel.hours, until=pd.Timestamp(now))
     zones = model.zones(data)
     first = data.first_hour_ns + MIN_HISTORY_DAYS * DAY_H * HOUR_NS
-    origins = [origin for origin in _midnights(zones[0].grid.tz, now) if origin >= first]
+    origins = [origin for origin in local_midnights(zones[0].grid.tz, now) if origin >= first]
     return _Replay([_day(model, data, zones, origin) for origin in origins], len(data.sites))
 
 
-def _midnights(tz: str, now: datetime) -> list[int]:
+def local_midnights(tz: str, now: datetime) -> list[int]:
     """The local midnights from which a whole day is over, oldest first."""
-    import pandas as pd
-
-    today = pd.Timestamp(now).tz_convert(tz).normalize()
-    days = WINDOW_DAYS + REFERENCE_DAYS
+    today = local_midnight_ns(int(now.timestamp()) // 3600 * HOUR_NS, tz)
+    # Half a day on, then back to midnight: a daylight-saving change moves it by an hour only.
     return [
-        int((today - pd.DateOffset(days=back)).tz_convert("UTC").as_unit("ns").value) for back in range(days, 0, -1)
+        local_midnight_ns(today - (DAY_H * back - 12) * HOUR_NS, tz)
+        for back in range(WINDOW_DAYS + REFERENCE_DAYS, 0, -1)
     ]
 
 

@@ -25,12 +25,12 @@ GROUPS = ("venue", "area", "route")
 def train_challenger(
     connection: psycopg.Connection, tenant_id: str, group: str, panel: Panel
 ) -> tuple[str, ForecastModel, bool]:
-    """Train on the panel and register the model; return its version, the model, and whether it is a new one."""
+    """Train on the panel and register the model; return its version, the model, and whether it awaits its trial."""
     from forecasting.model import train
     from forecasting.store import save_model
 
     model = train(panel.hours, tz=panel.tz, groups=panel.groups, calendar=panel.events, max_horizon=HORIZON_H)
-    is_new = save_model(
+    awaits_trial = save_model(
         connection,
         tenant_id,
         group=group,
@@ -40,7 +40,7 @@ def train_challenger(
         trained_to=datetime.fromisoformat(model.metadata["trained_to"]),
         metadata=model.metadata,
     )
-    return model.version, model, is_new
+    return model.version, model, awaits_trial
 
 
 def needs_training(

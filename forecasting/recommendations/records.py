@@ -131,17 +131,29 @@ def decide(
                 "expired",
             )
         RECOMMENDATION.require(known.state, to_state)
+        until = _stands_until(known, to_state)
         connection.execute(
             """
             UPDATE ops.recommendations
-            SET state = %s, decided_at = %s, decided_by = %s, reason = %s, updated_at = %s
+            SET state = %s, decided_at = %s, decided_by = %s, reason = %s, updated_at = %s, expires_at = %s
             WHERE tenant_id = %s AND recommendation_id = %s
             """,
-            [to_state, now, actor, reason or None, now, tenant_id, recommendation_id],
+            [to_state, now, actor, reason or None, now, until, tenant_id, recommendation_id],
         )
         change = Change(recommendation_id, known.state, to_state, reason or decision)
         RECOMMENDATIONS.append(connection, tenant_id, [change], now, actor)
-        return replace(known, state=to_state, decided_at=now, decided_by=actor, reason=reason or None, updated_at=now)
+        return replace(
+            known, state=to_state, decided_at=now, decided_by=actor, reason=reason or None, updated_at=now,
+            expires_at=until,
+        )  # fmt: skip
+
+
+def _stands_until(known: Recommendation, to_state: str) -> datetime:
+    """A proposal is for acting in time; what is accepted stands, and keeps its vehicle, until its window is over."""
+    window_to = known.evidence.get("window_to")
+    if to_state != "accepted" or window_to is None:
+        return known.expires_at
+    return max(known.expires_at, datetime.fromisoformat(window_to))
 
 
 def _read_one(connection: psycopg.Connection, tenant_id: str, recommendation_id: uuid.UUID) -> Recommendation:

@@ -64,17 +64,25 @@ def save_model(
     trained_to: datetime,
     metadata: Mapping[str, Any],
 ) -> bool:
-    """Register a trained model as challenger; False if this version is registered already, which stays as it is."""
-    row = connection.execute(
+    """Register a trained model as challenger, if this version is not registered yet.
+
+    Returns:
+        Whether the version still awaits its trial: it is new, or the trial was broken off.
+    """
+    connection.execute(
         """
         INSERT INTO forecast.models
             (tenant_id, series_group, model_version, status, trained_from, trained_to, metadata, artefact)
         VALUES (%s, %s, %s, 'challenger', %s, %s, %s, %s)
-        ON CONFLICT (tenant_id, model_version) DO NOTHING RETURNING 1
+        ON CONFLICT (tenant_id, model_version) DO NOTHING
         """,
         [tenant_id, group, model_version, trained_from, trained_to, Jsonb(plain(metadata)), artefact],
+    )
+    row = connection.execute(
+        "SELECT decided_at IS NULL FROM forecast.models WHERE tenant_id = %s AND model_version = %s",
+        [tenant_id, model_version],
     ).fetchone()
-    return row is not None
+    return row is not None and bool(row[0])
 
 
 def promote(

@@ -92,10 +92,12 @@ def models(
             if config.only_if_stale and not needs_training(connection, tenant, group, now, max_age):
                 context.log.info(f"{tenant}, {group}: the champion is fresh, nothing to train")
                 continue
-            version, model, is_new = train_challenger(connection, tenant, group, panel)
-            context.log.info(f"{tenant}, {group}: model {version}{'' if is_new else ', which is registered already'}")
+            version, model, awaits_trial = train_challenger(connection, tenant, group, panel)
+            context.log.info(
+                f"{tenant}, {group}: model {version}{'' if awaits_trial else ', which was judged already'}"
+            )
             metadata |= model_metadata(tenant, group, version, model.metadata)
-            if is_new:
+            if awaits_trial:
                 trained.setdefault(tenant, {})[group] = version
                 metadata["models_trained"] += 1
     return Output(trained, metadata=metadata)

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime
 
 from serving.database import Db
 from serving.explanations import Explainer
 from serving.forecasts import Forecaster, Hours, RouteSeries
+from serving.periods import Instant, require_within_years
 from serving.problems import invalid_parameter, problem_responses
 from serving.schemas.forecast import ForecastExplanation, ForecastHour
 from serving.sites import SiteInQuery, site_or_default
@@ -62,7 +62,7 @@ async def forecast_explain(
     request: Request,
     site_id: SiteInQuery = None,
     hour: Annotated[
-        AwareDatetime | None,
+        Instant | None,
         Query(description="Any instant of the hour, with its offset; by default the present hour."),
     ] = None,
     direction_id: Annotated[
@@ -77,5 +77,6 @@ async def forecast_explain(
     chosen = site_or_default(snapshot, site_id, request.app.state.settings)
     series_id = Forecaster(database, request.app.state.levels, tenant_id, snapshot).series_of(chosen, direction_id)
     wanted: datetime = hour or snapshot.at
+    require_within_years("hour", wanted)
     explainer: Explainer = request.app.state.explainer
     return await explainer.explain(tenant_id, series_id, wanted)

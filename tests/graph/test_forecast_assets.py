@@ -213,6 +213,20 @@ def test_drift_is_measured_stored_checked_and_told(
     context = build_sensor_context(instance, resources={"platform": Platform(database_url=database_url)})
     asked = retrain_on_drift(context)
     assert isinstance(asked, SensorResult) and len(asked.run_requests or []) == 1
+    connection.execute(
+        "INSERT INTO forecast.models (tenant_id, series_group, model_version, status, trained_from, trained_to,"
+        " metadata, artefact) SELECT tenant_id, 'area', 'other', status, trained_from, trained_to, metadata, artefact"
+        " FROM forecast.models WHERE status = 'champion'"
+    )
+    connection.execute(
+        "INSERT INTO forecast.drift SELECT (drift).* FROM (SELECT jsonb_populate_record(drift, "
+        '\'{"series_group": "area", "model_version": "other"}\') AS drift FROM forecast.drift) AS copied'
+    )
+    again = retrain_on_drift(context)
+    assert isinstance(again, SensorResult) and again.run_requests
+    assert again.run_requests[0].run_key == asked.run_requests[0].run_key, "one measurement, one training"
+    connection.execute("DELETE FROM forecast.drift WHERE model_version = 'other'")
+    connection.execute("DELETE FROM forecast.models WHERE model_version = 'other'")
 
 
 def test_a_champion_worse_than_the_baseline_gives_way_to_the_profile(

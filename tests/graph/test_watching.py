@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from dagster import DagsterInstance, SensorResult, SkipReason, build_sensor_context
+from psycopg.pq import TransactionStatus
 
 from forecasting.alerts import Condition, raise_alert, resolve_alert
 from orchestration.keys import ALERTS, HOTSPOTS, RECOMMENDATIONS
-from orchestration.resources import Platform
+from orchestration.resources import Platform, tenants
 from orchestration.sensors import deliver_alerts, new_landings, no_champion, watch_alerts, watch_hotspots
 
 pytestmark = pytest.mark.integration
@@ -111,3 +112,10 @@ def test_a_failing_job_is_one_alert_until_it_succeeds(connection: psycopg.Connec
     assert failed("failed again", NOW + timedelta(hours=2))
     history = connection.execute("SELECT to_state FROM ops.alert_events ORDER BY event_id").fetchall()
     assert [state for (state,) in history] == ["firing", "resolved", "firing"]
+
+
+def test_a_run_holds_no_transaction_open_between_its_writes(platform: Platform) -> None:
+    """Else the locks of the first tenant would be held until the last one is done."""
+    with platform.connection() as connection:
+        assert tenants(connection)
+        assert connection.info.transaction_status == TransactionStatus.IDLE

@@ -189,14 +189,15 @@ class Seed:
         return identity
 
     def recommendation(self, entity_id: str, ago_s: float = 0, tenant_id: str = "default", **values: Any) -> str:
-        values = {"action": "add_trip", "state": "proposed", "entity_kind": "route", "direction_id": 0} | values
+        usual = {"action": "add_trip", "state": "proposed", "entity_kind": "route", "direction_id": 0, "evidence": {}}
+        values = usual | values
         row = self._connection.execute("SELECT gen_random_uuid()").fetchone()
         assert row is not None
         at = NOW - timedelta(seconds=ago_s)
         self.tenant(tenant_id)
         self.insert(
             "ops.recommendations", tenant_id=tenant_id, recommendation_id=row[0], fingerprint=f"add_trip|{row[0]}",
-            entity_id=entity_id, summary=f"Send a standby bus to route {entity_id}.", preconditions=[], evidence={},
+            entity_id=entity_id, summary=f"Send a standby bus to route {entity_id}.", preconditions=[],
             expected_effect={"crowded_minutes_avoided": 120, "low": 60, "high": 200, "assumption": "one more bus"},
             confidence=0.7, created_at=at, updated_at=at, expires_at=NOW + timedelta(hours=2), **values,
         )  # fmt: skip

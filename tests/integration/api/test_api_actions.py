@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -110,6 +111,17 @@ def test_what_has_run_out_is_not_listed_and_cannot_be_accepted(
     assert wanted not in client.get("/api/recommendations?limit=200").text
     answer = client.post(f"/api/recommendations/{wanted}/accept")
     assert (answer.status_code, answer.json()["code"]) == (409, "expired")
+
+
+def test_what_is_accepted_stands_until_its_window_is_over(client: TestClient, seed: Any) -> None:
+    """A trip is proposed until its window begins; who accepted it must be able to carry it out in the window."""
+    over = (datetime.now(UTC) + timedelta(hours=3)).replace(microsecond=0)
+    wanted = seed.recommendation("1", evidence={"window_to": over.isoformat()})
+
+    accepted = client.post(f"/api/recommendations/{wanted}/accept").json()
+
+    assert datetime.fromisoformat(accepted["expires_at"]) == over
+    assert client.post(f"/api/recommendations/{wanted}/execute").status_code == 200
 
 
 def test_a_firing_hotspot_is_acknowledged_once(client: TestClient, seed: Any, connection: psycopg.Connection) -> None:

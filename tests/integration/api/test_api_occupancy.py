@@ -122,6 +122,8 @@ def test_pages_are_complete_and_do_not_overlap(client: TestClient) -> None:
         ("/api/occupancy/gym/history?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "from"),
         ("/api/occupancy/gym/history?from=2026-01-01T00:00:00Z&to=2026-05-01T00:00:00Z", "from"),
         ("/api/occupancy/gym/history?to=0001-01-01T00:00:00Z", "to"),
+        ("/api/occupancy/gym/history?to=9999-12-31T23:59:00-12:00", "to"),
+        ("/api/occupancy/gym/history?from=0001-01-01T00:00:00%2B14:00", "from"),
         ("/api/map?bbox=1,2,3", "bbox"),
         ("/api/map?bbox=0,50,1,40", "bbox"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,8 @@ import pytest
 
 from forecasting.drift import CUSUM_LIMIT, cusum, population_stability, psi_limit
 from forecasting.model import train
-from forecasting.operation.health import examine
+from forecasting.operation.health import examine, local_midnights
+from forecasting.panel import HOUR_NS
 from forecasting.store import Panel
 
 TZ = "Asia/Jakarta"
@@ -96,6 +97,25 @@ def test_a_champion_worse_than_baseline_and_profile_is_called_so(model, history)
     assert health is not None
     assert health.row.is_worse_than_baseline
     assert "worse than the baseline" in health.row.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("tz", "now"),
+    [
+        ("Asia/Jakarta", datetime(2026, 5, 20, 3, 40, tzinfo=UTC)),
+        ("Asia/Kolkata", datetime(2026, 5, 20, 3, 40, tzinfo=UTC)),  # its hours begin at half past, the data's do not
+        ("Africa/Cairo", datetime(2026, 4, 24, 9, 0, tzinfo=UTC)),  # a day that begins at 01:00
+        ("Europe/London", datetime(2026, 4, 2, 9, 0, tzinfo=UTC)),
+    ],
+)
+def test_days_are_replayed_from_the_first_full_hour_of_each_local_day(tz: str, now: datetime) -> None:
+    midnights = local_midnights(tz, now)
+
+    local = [pd.Timestamp(at, tz="UTC").tz_convert(tz) for at in midnights]
+    assert all(at % HOUR_NS == 0 for at in midnights)
+    today = pd.Timestamp(now).tz_convert(tz).date()
+    assert [at.date() for at in local] == [today - timedelta(days=back) for back in range(35, 0, -1)]
+    assert all((at - pd.Timedelta("1h")).date() < at.date() for at in local)
 
 
 def test_too_few_hours_prove_nothing(model, history) -> None:
