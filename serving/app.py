@@ -48,7 +48,7 @@ How full is every bus, venue, road and fleet, now and for the next week, and wha
 **Times** are UTC, ISO 8601. **Load factor** is people ÷ capacity: 1 is full, more is possible. A site that is not heard
 any more is unknown, never empty. Lists come in pages: pass `next_cursor` back as `cursor`. Errors are
 `application/problem+json` (RFC 9457) and name the field that is wrong. In production every request but the health
-checks carries an API key, as `X-API-Key` or as bearer token.
+checks, the page and this documentation carries an API key, as `X-API-Key` or as bearer token.
 """
 _TAGS = [
     {"name": "occupancy", "description": "How full sites are now, and were."},

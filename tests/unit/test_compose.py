@@ -10,7 +10,7 @@ import yaml
 from typer.main import get_command
 
 from plimsoll.cli import build
-from plimsoll.settings import PROJECT_DIR
+from plimsoll.settings import PROJECT_DIR, Settings
 
 TEXT = (PROJECT_DIR / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
@@ -36,6 +36,14 @@ def test_every_part_of_the_platform_is_a_service() -> None:
 def test_secrets_are_required_and_have_no_default(secret: str) -> None:
     assert f"${{{secret}:?" in TEXT
     assert not re.search(rf"\$\{{{secret}(:-|\}})", TEXT)
+
+
+def test_what_is_handed_on_is_a_setting() -> None:
+    handed_on = {name for service in SERVICES.values() for name in service.get("environment", {})}
+    names = {name.removeprefix("PLIMSOLL_").lower() for name in handed_on if name.startswith("PLIMSOLL_")}
+
+    assert {"country", "max_events_per_minute"} <= names
+    assert names - {"api_keys"} <= Settings.model_fields.keys()
 
 
 def test_ports_are_published_on_this_machine_only() -> None:
