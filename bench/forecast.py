@@ -242,7 +242,8 @@ def _print(title: str, rows: pd.DataFrame) -> None:
 
 
 def _document(tables: list[tuple[str, pd.DataFrame]]) -> str:
-    text = "# Forecast benchmark\n\nWritten by `make bench-forecast`; `forecasting.md` says how to read it.\n"
+    text = '# Forecast benchmark\n\nRows of `make bench-forecast` (`ARGS="--markdown FILE"` writes them); '
+    text += "`forecasting.md` says how to read them.\n"
     for title, rows in tables:
         lines = [list(rows.columns), ["---"] * len(rows.columns), *rows.astype(str).values.tolist()]
         text += f"\n## {title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
