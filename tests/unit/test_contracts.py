@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -150,3 +151,13 @@ def test_a_new_field_is_one_added_column() -> None:
     del present["raw.device_status"]["fw_version"]
 
     assert migration(CONTRACTS.values(), present) == 'ALTER TABLE raw.device_status ADD COLUMN "fw_version" text;\n'
+
+
+def test_no_hour_is_computed_again_from_raw_rows_that_may_be_gone() -> None:
+    """dbt has the days that raw rows are kept as a variable of its own."""
+    project = yaml.safe_load((PROJECT_DIR / "dbt_project" / "dbt_project.yml").read_text())
+    days = timedelta(days=project["vars"]["raw_retention_days"])
+    kept = {table: kept for contract in CONTRACTS.values() for table, kept in contract.retention.items()}
+
+    assert {table: kept for table, kept in kept.items() if table.startswith("raw.") and kept < days} == {}
+    assert any(table.startswith("raw.") for table in kept)
