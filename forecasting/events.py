@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +58,7 @@ class Events:
     @classmethod
     def of(cls, entries: Iterable[Event]) -> Events:
         """The calendar of these entries, each once."""
-        return cls(tuple(sorted(set(entries), key=lambda e: (e.known_ns, e.start_h, e.site_id, e.name, e.kind))))
+        return cls(tuple(sorted(set(entries), key=lambda entry: (entry.known_ns, astuple(entry)))))
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame | Events | None, *, end_is_included: bool = True) -> Events:

@@ -210,7 +210,8 @@ def _calibrated(rows: Rows, prediction: Floats) -> tuple[Bands, dict[str, float]
     horizon, hour = rows.features[:, 0].astype(np.int64), rows.features[:, 1].astype(np.int64)
     odd = (rows.target_ns // DAY_NS) % 2 == 1
     days = len(np.unique(rows.target_ns // DAY_NS))
-    half = calibrate(rows.actual[odd], prediction[odd], unit[odd], horizon[odd], hour[odd], days)
+    half_days = len(np.unique(rows.target_ns[odd] // DAY_NS))
+    half = calibrate(rows.actual[odd], prediction[odd], unit[odd], horizon[odd], hour[odd], half_days)
     low, high = half.ends(prediction[~odd], unit[~odd], horizon[~odd], hour[~odd])
     column = {name: rows.features[:, NAMES.index(name)] for name in ("last_week", "four_week_mean")}
     metrics = {

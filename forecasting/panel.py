@@ -23,6 +23,7 @@ Ints = npt.NDArray[np.int64]
 HOUR_NS = 3_600_000_000_000
 # A wrong year in one row would otherwise make a grid of millions of empty hours.
 MAX_SPAN_HOURS = 24 * 366 * 30
+_FLAGS = {"": False, "false": False, "f": False, "0": False, "true": True, "t": True, "1": True}
 
 
 class PanelError(PlimsollError):
@@ -81,8 +82,9 @@ def build_panel(
     Args:
         frame: columns `site_id`, `hour` (time-zone aware start of the hour), `value` (NaN allowed), optionally
             `capacity` and `is_imputed`. An imputed hour is read as a gap: it is neither learnt from nor scored.
-            Negative values, which sensors that count in and out produce, are read as 0.
-        until: keep only hours before this instant.
+            Negative values, which sensors that count in and out produce, are read as 0; a capacity of 0 or less, as
+            unknown.
+        until: keep only hours before this instant, and let the grid reach it.
         since: keep only hours from this instant on.
         sites: the rows wanted, in this order; a site without rows becomes a row of NaN.
 
@@ -103,7 +105,7 @@ def build_panel(
         empty = np.full((len(names), 0), np.nan, dtype=np.float32)
         return Panel(names, until.value if until is not None else 0, empty)
     inside = codes >= 0
-    return _fill(names, codes[inside], instants[inside], rows.loc[inside] if not inside.all() else rows)
+    return _fill(names, codes[inside], instants[inside], rows.loc[inside] if not inside.all() else rows, until)
 
 
 def _require_columns(frame: pd.DataFrame) -> None:
@@ -141,7 +143,7 @@ def _site_codes(rows: pd.DataFrame, wanted: Sequence[str] | None) -> tuple[tuple
     return names, translate[codes] if found_names else np.empty(0, dtype=np.int64)
 
 
-def _fill(names: tuple[str, ...], codes: Ints, instants: Ints, rows: pd.DataFrame) -> Panel:
+def _fill(names: tuple[str, ...], codes: Ints, instants: Ints, rows: pd.DataFrame, until: pd.Timestamp | None) -> Panel:
     if len(instants) == 0:
         return Panel(names, 0, np.full((len(names), 0), np.nan, dtype=np.float32))
     first, last = int(instants.min()), int(instants.max())
@@ -154,19 +156,23 @@ def _fill(names: tuple[str, ...], codes: Ints, instants: Ints, rows: pd.DataFram
             f"after {rows['hour'].iloc[int(instants.argmin())]}; give the start of each hour"
         )
     width = (last - first) // HOUR_NS + 1
+    if until is not None:  # silence before it is known as well
+        width = max(width, -(-(until.value - first) // HOUR_NS))
     if width > MAX_SPAN_HOURS:
         raise PanelError(f"column 'hour' spans {width // 8766} years; is the year of some rows wrong?")
     _refuse_repeats(codes * width + columns, rows)
     values = _numbers(rows, "value")
     if "is_imputed" in rows.columns:
-        values = np.where(rows["is_imputed"].to_numpy(dtype=bool), np.nan, values)
+        values = np.where(_flags(rows, "is_imputed"), np.nan, values)
+    capacity = None
+    if "capacity" in rows.columns:
+        places = _numbers(rows, "capacity")
+        capacity = _matrix(len(names), width, codes, columns, np.where(places > 0, places, np.nan))
     return Panel(
         sites=names,
         first_hour_ns=first,
         values=_matrix(len(names), width, codes, columns, np.where(values < 0, 0.0, values)),
-        capacity=_matrix(len(names), width, codes, columns, _numbers(rows, "capacity"))
-        if "capacity" in rows.columns
-        else None,
+        capacity=capacity,
     )
 
 
@@ -190,6 +196,20 @@ def _numbers(rows: pd.DataFrame, column: str) -> Floats:
     if np.isinf(numbers).any():
         raise PanelError(f"column {column!r} is infinite in row {int(np.isinf(numbers).argmax()) + 1}")
     return numbers
+
+
+def _flags(rows: pd.DataFrame, column: str) -> npt.NDArray[np.bool_]:
+    """Whether each row is flagged; what is blank is not. Files write flags in several ways."""
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(rows[column].dtype) or pd.api.types.is_numeric_dtype(rows[column].dtype):
+        return rows[column].fillna(0).to_numpy(dtype=bool)
+    words = rows[column].astype(str).str.strip().str.lower().where(rows[column].notna(), "")
+    flags = words.map(_FLAGS)
+    if flags.isna().any():
+        at = int(flags.isna().to_numpy().argmax())
+        raise PanelError(f"column {column!r}, row {at + 1}: {rows[column].iloc[at]!r} is neither true nor false")
+    return flags.to_numpy(dtype=bool)
 
 
 def _matrix(height: int, width: int, codes: Ints, columns: Ints, numbers: Floats) -> Floats:

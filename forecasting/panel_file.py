@@ -107,9 +107,7 @@ def _instants(path: Path, frame: pd.DataFrame, tz: str) -> tuple[pd.Series, bool
         return column.dt.tz_convert("UTC").astype("datetime64[ns, UTC]"), False
     if column.isna().any():
         raise PanelError(f"{path.name}: column 'hour' is empty in row {int(column.isna().to_numpy().argmax()) + 1}")
-    has_offset = column.dtype.kind != "M" and bool(
-        column.astype(str).str.contains(r"\d:\d{2}.*(?:Z|[+-]\d{2}(?::?\d{2})?)$", regex=True).any()
-    )
+    has_offset = column.dtype.kind != "M" and _has_offset(path, column)
     stamps = pd.to_datetime(
         column, utc=has_offset, errors="coerce", format="mixed" if column.dtype.kind != "M" else None
     )
@@ -121,6 +119,17 @@ def _instants(path: Path, frame: pd.DataFrame, tz: str) -> tuple[pd.Series, bool
         )
     stamps = stamps.astype("datetime64[ns, UTC]" if has_offset else "datetime64[ns]")
     return (stamps, False) if has_offset else (_localized(frame["site_id"], stamps, tz), True)
+
+
+def _has_offset(path: Path, column: pd.Series) -> bool:
+    with_offset = column.astype(str).str.contains(r"\d:\d{2}.*(?:Z|[+-]\d{2}(?::?\d{2})?)$", regex=True).to_numpy()
+    if with_offset.any() and not with_offset.all():
+        at = int(with_offset.argmin())
+        raise PanelError(
+            f"{path.name}: column 'hour', row {at + 1}: {column.iloc[at]!r} has no offset and other rows have; write "
+            "all of them the same way"
+        )
+    return bool(with_offset.any())
 
 
 def _localized(site: pd.Series, stamps: pd.Series, tz: str) -> pd.Series:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from forecasting.panel import Floats, Ints
 
@@ -46,7 +47,13 @@ def recency_weights(weeks: int, half_life: float) -> Floats:
     return (0.5 ** (np.arange(weeks) / half_life)).astype(np.float32)
 
 
-def weekly_profile(weeks: Floats, weekdays: Ints, groups: Ints, half_life: float = HALF_LIFE_WEEKS) -> Profile:
+def weekly_profile(
+    weeks: Floats,
+    weekdays: Ints,
+    groups: Ints,
+    half_life: float = HALF_LIFE_WEEKS,
+    reported: npt.NDArray[np.bool_] | None = None,
+) -> Profile:
     """Shrunk, recency-weighted mean for each site and hour of the week.
 
     Args:
@@ -54,6 +61,7 @@ def weekly_profile(weeks: Floats, weekdays: Ints, groups: Ints, half_life: float
         weekdays: day of the week of each position, Monday 0.
         groups: group number of each site.
         half_life: in weeks.
+        reported: [site, position, hour], hours in which the site did report, on days that `weeks` leaves out as well.
     """
     seen = np.isfinite(weeks)
     filled = np.where(seen, weeks, np.float32(0))
@@ -67,6 +75,8 @@ def weekly_profile(weeks: Floats, weekdays: Ints, groups: Ints, half_life: float
     profile = (total + LIKE_DAYS_WEIGHT * prior) / (weight + LIKE_DAYS_WEIGHT)
     reporting = seen.any(axis=(2, 3)).sum(axis=1)
     closed = (weight == 0) & (reporting >= WEEKS_UNTIL_CLOSED)[:, None, None]
+    if reported is not None:
+        closed &= ~reported
     profile = np.where(closed, 0.0, profile).astype(np.float32)
     deviation = np.abs(filled - profile[:, None]) * seen
     spread = _spread(np.einsum("k,skjh->sjh", decay, deviation, optimize=True), weight, weekdays, profile)

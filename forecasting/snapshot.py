@@ -75,6 +75,10 @@ def take(
         ordinary: [site, day] up to the origin; days that are not (holidays, closures) are kept out of the profile.
     """
     weeks = at_newest_level(_recent_weeks(grid, day, hour, spells, ordinary))
+    reported: npt.NDArray[np.bool_] | None = None
+    if ordinary is not None and not ordinary.all():
+        # A weekday on which there was always something special is not one on which the site never opens.
+        reported = np.asarray(np.isfinite(_recent_weeks(grid, day, hour, spells, None)).any(axis=1))
     recent = np.full((grid.values.shape[0], RECENT_DAYS, DAY_HOURS), np.nan, dtype=np.float32)
     known = _telling(grid, spells, slice(max(day - RECENT_DAYS + 1, 0), day + 1), day, hour)
     if known.shape[1]:
@@ -85,7 +89,8 @@ def take(
         recent[:, RECENT_DAYS - 1 - past.shape[1] : -1][~past] = np.nan
     recent[:, -1, hour:] = np.nan
     weekdays = grid.weekday(day - 6 + np.arange(7))
-    return Snapshot(grid, day, hour, weeks, recent, weekly_profile(weeks, weekdays, groups), weekdays)
+    profile = weekly_profile(weeks, weekdays, groups, reported=reported)
+    return Snapshot(grid, day, hour, weeks, recent, profile, weekdays)
 
 
 def _telling(grid: LocalGrid, spells: npt.NDArray[np.int32], days: slice, day: int, hour: int) -> Floats:

@@ -39,12 +39,15 @@ def spells_over(values: Floats) -> npt.NDArray[np.int32]:
     still = _still(values)
     for site, series in enumerate(values.reshape(len(values), -1)):
         seen = np.flatnonzero(np.isfinite(series))
-        for first, end in _spells(series[seen], still[site, seen]):
-            shown = _shown_by_moving(series[seen], still[site, seen], first, end)
-            by_site[site, seen[first:end]] = NEVER if shown is None else seen[shown]
-            if np.median(series[seen[first:end]]) > 0:
-                until, shown = _shown_by_silence(seen, first, end)
-                by_site[site, seen[first:until]] = np.minimum(by_site[site, seen[first:until]], shown)
+        observed, limit = series[seen], still[site, seen]
+        for first, end in _long_runs(observed, limit):
+            shown = _shown_by_moving(observed, limit, first, end)
+            if shown is not None and _is_flat(observed, limit, first, end):
+                by_site[site, seen[first:end]] = seen[shown]
+            until, cell = _shown_by_silence(seen, first, end)
+            # Only what had been heard by then may tell.
+            if until > first and _is_flat(observed, limit, first, until) and np.median(observed[first:until]) > 0:
+                by_site[site, seen[first:until]] = np.minimum(by_site[site, seen[first:until]], cell)
     return over
 
 
@@ -57,20 +60,20 @@ def _still(values: Floats) -> Floats:
     return np.repeat(STILL * fullest, DAY_HOURS, axis=1)
 
 
-def _spells(observed: Floats, still: Floats) -> list[tuple[int, int]]:
-    """First position of each spell and the one behind its last."""
+def _long_runs(observed: Floats, still: Floats) -> list[tuple[int, int]]:
+    """First position and the one behind the last of each run of more than a week without a move between two hours."""
     if len(observed) <= SPELL_H:
         return []
     moved = np.abs(np.diff(observed)) > still[1:]
     starts = np.concatenate([[0], np.flatnonzero(moved) + 1])
     ends = np.append(starts[1:], len(observed))
     is_long = ends - starts >= SPELL_H
-    # A slow site may never move much in an hour and far in a week.
-    return [
-        (int(first), int(end))
-        for first, end in zip(starts[is_long], ends[is_long], strict=True)
-        if np.ptp(observed[first:end]) <= 2 * still[end - 1]
-    ]
+    return [(int(first), int(end)) for first, end in zip(starts[is_long], ends[is_long], strict=True)]
+
+
+def _is_flat(observed: Floats, still: Floats, first: int, end: int) -> bool:
+    """Whether a run is a spell: a slow site may never move much in an hour and far in a week."""
+    return bool(np.ptp(observed[first:end]) <= 2 * still[end - 1])
 
 
 def _shown_by_moving(observed: Floats, still: Floats, first: int, end: int) -> int | None:

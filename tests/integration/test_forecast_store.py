@@ -137,9 +137,14 @@ def test_a_stale_champion_is_none_so_that_the_caller_falls_back(connection: psyc
     assert store.champion_or_none(connection, tenant, "venue", now=NOW, max_age=timedelta(days=21)) is not None
 
 
-def test_the_same_training_registers_once(connection: psycopg.Connection, tenant: str) -> None:
+def test_the_same_training_registers_once_and_awaits_its_trial_until_it_is_judged(
+    connection: psycopg.Connection, tenant: str
+) -> None:
     assert register(connection, tenant, "v1")
+    assert register(connection, tenant, "v1")
+    store.promote(connection, tenant, "v1", decision={"reason": "first"}, now=NOW)
     assert not register(connection, tenant, "v1")
+    assert connection.execute("SELECT count(*) FROM forecast.models WHERE tenant_id = %s", [tenant]).fetchone() == (1,)
 
 
 def test_backtests_of_a_version_are_replaced_and_nan_is_null(connection: psycopg.Connection, tenant: str) -> None:

@@ -33,6 +33,38 @@ def test_a_closure_known_ahead_gives_zeros_on_its_days_only(panel):
     assert "closed" not in set(out.loc[~closed, "method"])
 
 
+@pytest.mark.parametrize("silent_days", [1, 3, 40])
+def test_a_tenant_that_was_silent_for_days_is_forecast_with_its_calendar(panel, silent_days):
+    """All venues closed on Sunday: on Monday morning the newest hour is Saturday's."""
+    events = calendar(
+        ["*", "2026-02-17", "2026-02-17", "holiday", "feast", None],
+        ["*", "2026-02-01", "2026-02-05", "season", "fasting", None],
+        ["*", "2026-01-12", "2026-01-16", "school_holiday", "break", None],
+    )
+    heard = panel[panel["hour"] < ORIGIN - pd.Timedelta(days=silent_days, hours=3)]
+    out = train(heard, tz=TZ, calendar=events).predict(heard, origin=ORIGIN, horizon=48)
+    assert np.isfinite(out[["prediction", "p10", "p90"]]).all(axis=None)
+    assert out["prediction"].max() > 20
+
+
+def test_a_weekday_on_which_there_was_always_something_special_is_not_closed(panel):
+    local = pd.date_range("2026-01-05", "2026-03-15", freq="D")
+    fridays = [str(day.date()) for day in local[local.day_of_week == 4]]
+    events = calendar(*(["*", day, day, "event", "market", None] for day in fridays))
+    out = train(panel, tz=TZ, calendar=events).predict(panel, origin=ORIGIN, horizon=168)
+    day = out["hour"].dt.tz_convert(TZ).dt.day_of_week
+    total = out["prediction"].groupby(day).sum()
+    assert "closed" not in set(out.loc[day == 4, "method"])
+    assert total[4] == pytest.approx(total[3], rel=0.3)
+
+
+def test_the_order_in_which_a_calendar_was_written_does_not_matter():
+    rows = [["*", "2026-03-18", f"2026-03-{end}", "closure", "works", None] for end in (19, 20, 21, 22)]
+    forwards, backwards = Events.from_frame(calendar(*rows)), Events.from_frame(calendar(*rows[::-1]))
+    assert forwards.to_json() == backwards.to_json()
+    assert [entry["end_h"] for entry in forwards.to_json()] == sorted(entry["end_h"] for entry in forwards.to_json())
+
+
 def test_a_closure_that_was_not_known_yet_changes_nothing(panel):
     events = calendar(["*", "2026-03-18", "2026-03-19", "closure", "works", "2026-03-16"])
     with_event = train(panel, tz=TZ, calendar=events).predict(panel, origin=ORIGIN, horizon=168)

@@ -23,6 +23,19 @@ def test_an_imputed_hour_is_a_gap_and_a_negative_value_is_zero():
     np.testing.assert_array_equal(panel.values, [[1, np.nan, 0]])
 
 
+@pytest.mark.parametrize("flags", [["f", "t", ""], ["False", "True", None], [0, 1, 0], ["0", "1", "0"]])
+def test_flags_are_read_however_a_file_writes_them(flags):
+    frame = tidy(pd.date_range("2026-01-01", periods=3, freq="h", tz="UTC"), [1.0, 5.0, 2.0])
+    panel = build_panel(frame.assign(is_imputed=flags))
+    np.testing.assert_array_equal(panel.values, [[1, np.nan, 2]])
+
+
+def test_a_capacity_of_nothing_is_unknown():
+    frame = tidy(pd.date_range("2026-01-01", periods=3, freq="h", tz="UTC"), [1.0, 5.0, 2.0])
+    panel = build_panel(frame.assign(capacity=[0, -1, 7]))
+    np.testing.assert_array_equal(panel.capacity, [[np.nan, np.nan, 7]])
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -36,6 +49,7 @@ def test_an_imputed_hour_is_a_gap_and_a_negative_value_is_zero():
         (lambda f: f.assign(value=["1", "2", "x"]), "column 'value' must hold numbers"),
         (lambda f: f.assign(value=[1.0, np.inf, 2.0]), "column 'value' is infinite in row 2"),
         (lambda f: f.assign(site_id=["a", None, "a"]), "column 'site_id' is empty in row 2"),
+        (lambda f: f.assign(is_imputed=["f", "perhaps", "f"]), "column 'is_imputed', row 2: 'perhaps' is neither"),
     ],
 )
 def test_a_panel_that_cannot_be_used_names_column_and_reason(spoil, says):

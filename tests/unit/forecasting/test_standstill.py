@@ -70,6 +70,15 @@ def test_what_was_known_at_an_hour_does_not_depend_on_later_ones():
     assert (cut < known).any()
 
 
+def test_what_a_silence_showed_does_not_depend_on_what_followed():
+    slow_rise = [15 + 0.5 * np.arange(24.0) + 12 * day for day in range(6)]
+    days = busy(14) + [np.full(24, 15.0)] * 9 + [np.full(24, np.nan)] * 9 + slow_rise
+    whole, cut = spells_over(one_site(days)), spells_over(one_site(days[:32]))
+    known = 32 * 24
+    assert np.array_equal(whole[:, :32] < known, cut < known)
+    assert (cut < known).any()
+
+
 def test_a_site_that_reopens_is_at_its_usual_level_the_next_day(weekly_panel):
     panel = weekly_panel(sites=3, days=100)
     end = panel["hour"].max() + pd.Timedelta("1h")
