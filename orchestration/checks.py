@@ -21,10 +21,10 @@ from dagster import (
 )
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from forecasting.alerts.signals import landed_until
 from orchestration.expectations import SAMPLE_ROWS, Finding, Rule, rules, sample, validate
 from orchestration.keys import raw_key
 from orchestration.resources import Platform
-from orchestration.streams import landed_until
 from plimsoll.contracts import Contract
 
 # How far back a check looks that has never passed.
@@ -146,7 +146,7 @@ def _landing(contract: Contract) -> AssetChecksDefinition:
     )
     def is_landing(platform: Platform) -> AssetCheckResult:
         with platform.connection() as connection:
-            newest = landed_until(connection, contract.topic)
+            newest = landed_until(connection, [contract.topic]).get(contract.topic)
         age = datetime.now(UTC) - newest if newest else None
         return AssetCheckResult(
             passed=age is not None and age <= allowed,
