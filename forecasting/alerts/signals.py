@@ -51,8 +51,9 @@ def silent_devices(connection: psycopg.Connection, tenant_id: str, now: datetime
         rows = cursor.execute(
             """
             WITH counted AS (
-                SELECT DISTINCT ON (live.device_id) live.device_id, live.site_id, live.occupancy, live.received_at,
-                       coalesce(sites.hold_s, 1800) AS hold_s, coalesce(sites.is_active, true) AS is_active
+                SELECT DISTINCT ON (live.device_id) live.device_id, live.site_id, live.occupancy, live.event_at,
+                       live.received_at, coalesce(sites.hold_s, 1800) AS hold_s,
+                       coalesce(sites.is_active, true) AS is_active
                 FROM live.occupancy AS live
                 LEFT JOIN registry.sites USING (tenant_id, site_id)
                 WHERE live.tenant_id = %(tenant)s AND live.device_id IS NOT NULL
@@ -64,8 +65,8 @@ def silent_devices(connection: psycopg.Connection, tenant_id: str, now: datetime
                 SELECT 'device' AS kind, coalesce(counted.device_id, device.device_id) AS id, counted.site_id,
                        greatest(counted.received_at, device.received_at) AS at, counted.occupancy,
                        coalesce(counted.hold_s, 1800) AS hold_s, device.error_code,
-                       -- A status after which the device spoke again is history.
-                       CASE WHEN coalesce(device.status_at >= counted.received_at, true)
+                       -- A status after which the device spoke again is history: all three by its own clock.
+                       CASE WHEN coalesce(device.status_at >= counted.event_at, true)
                             AND coalesce(device.status_at >= device.heartbeat_at, true)
                             THEN device.status END AS status,
                        false AS never_rests

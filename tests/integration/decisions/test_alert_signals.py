@@ -98,6 +98,17 @@ def test_last_words_and_long_silence_alert(
     assert alerts(connection, tenant) == ([("device_offline", "cam-1", "firing")] if is_wrong else [])
 
 
+@pytest.mark.parametrize(("said_at", "is_wrong"), [(-8, True), (-12, False)], ids=["last word", "came back"])
+def test_a_last_word_is_compared_with_counts_by_the_device_s_own_clock(
+    connection: psycopg.Connection, tenant: str, scene: Any, said_at: float, is_wrong: bool
+) -> None:
+    scene.count("gym", 0, at(-10), device_id="cam-1", received_at=NOW)  # its clock is ten minutes late
+    device(scene, "cam-1", status="offline", status_at=at(said_at), received_at=at(2))
+    for minutes in (2, 7):
+        watch(connection, tenant, at(minutes))
+    assert alerts(connection, tenant) == ([("device_offline", "cam-1", "firing")] if is_wrong else [])
+
+
 def test_loaded_history_is_nobody_s_silence(connection: psycopg.Connection, tenant: str, scene: Any) -> None:
     last_year, last_night = at(-60 * 24 * 365), at(-60 * 3)
     scene.count("gym", 60, last_year, device_id="cam-1", received_at=NOW)
