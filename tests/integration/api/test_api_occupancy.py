@@ -194,6 +194,12 @@ def test_current_takes_the_configured_default_site(api: Any, seed: Any) -> None:
         assert client.get("/api/occupancy/current").json()["site_id"] == "bus-1"
 
 
+def test_the_default_site_of_one_tenant_is_not_asked_of_another(api: Any, seed: Any) -> None:
+    seed.site("pool", kind="venue", tenant_id="swimmers")
+    with api(default_site="bus-1", default_tenant="swimmers") as client:
+        assert client.get("/api/occupancy/current").json()["site_id"] == "pool"
+
+
 def test_history_by_hour_is_the_mart(client: TestClient) -> None:
     history = client.get("/api/occupancy/gym/history").json()
 
