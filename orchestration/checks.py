@@ -140,8 +140,8 @@ def _landing(contract: Contract) -> AssetChecksDefinition:
         asset=raw_key(contract),
         name="is_landing",
         description=(
-            f"The newest landing is at most {allowed} old, as the contract promises. A warning: a city may be asleep, "
-            "or a gateway, Kafka or the lander is down."
+            f"The newest landing from Kafka is at most {allowed} old, as the contract promises. A warning: a city may "
+            "be asleep, or a gateway, Kafka or the lander is down."
         ),
     )
     def is_landing(platform: Platform) -> AssetCheckResult:
