@@ -14,6 +14,9 @@ from plimsoll.errors import PlimsollError
 
 # Tables that belong to no stream, and the column that says how old a row is.
 LANDING_LOG = {"ingest.landing_batches": "landed_at", "ingest.rejected_messages": "rejected_at"}
+# Their audits, announcements and deliveries go with them; what is open has not ended, and stays. Recommendations come
+# first: a hotspot that goes would have to be taken out of each of its own.
+DECISIONS = {"ops.recommendations": "expires_at", "ops.hotspots": "ended_at", "ops.alerts": "ended_at"}
 PREDICTIONS = "forecast.occupancy_hourly"
 # A table that is not partitioned is cleared by the first of these columns that it has.
 _TIME_COLUMNS = ("hour", "service_date", "last_landed_at")
@@ -45,6 +48,7 @@ def apply_retention(
     *,
     keep_landing_log: timedelta = timedelta(days=30),
     keep_predictions: timedelta = timedelta(days=180),
+    keep_decisions: timedelta = timedelta(days=180),
     dry_run: bool = False,
 ) -> list[Removal]:
     """Remove what is older than promised, each relation in a transaction of its own, and write `ops.retention_log`.
@@ -57,6 +61,7 @@ def apply_retention(
         now: the instant to count back from.
         keep_landing_log: how long the lander's batches and the rejected messages are kept.
         keep_predictions: how long a prediction is kept after the hour that it was about.
+        keep_decisions: how long hotspots, recommendations and alerts are kept after their end.
         dry_run: only say what would go.
 
     Raises:
@@ -64,6 +69,7 @@ def apply_retention(
     """
     keep = {table: kept for contract in contracts for table, kept in contract.retention.items()}
     keep |= dict.fromkeys(LANDING_LOG, keep_landing_log) | {PREDICTIONS: keep_predictions}
+    keep |= dict.fromkeys(DECISIONS, keep_decisions)
     return list(_removals(connection, keep, now, dry_run))
 
 
@@ -126,8 +132,8 @@ def _delete_rows(connection: psycopg.Connection, relation: str, cut_off: datetim
 
 
 def _time_column(connection: psycopg.Connection, relation: str) -> str:
-    if relation in LANDING_LOG:
-        return LANDING_LOG[relation]
+    if own := (LANDING_LOG | DECISIONS).get(relation):
+        return own
     schema, _, table = relation.partition(".")
     rows = connection.execute(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",

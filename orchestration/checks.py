@@ -21,10 +21,10 @@ from dagster import (
 )
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from forecasting.alerts.signals import landed_until
 from orchestration.expectations import SAMPLE_ROWS, Finding, Rule, rules, sample, validate
 from orchestration.keys import raw_key
 from orchestration.resources import Platform
-from orchestration.streams import landed_until
 from plimsoll.contracts import Contract
 
 # How far back a check looks that has never passed.
@@ -140,13 +140,13 @@ def _landing(contract: Contract) -> AssetChecksDefinition:
         asset=raw_key(contract),
         name="is_landing",
         description=(
-            f"The newest landing is at most {allowed} old, as the contract promises. A warning: a city may be asleep, "
-            "or a gateway, Kafka or the lander is down."
+            f"The newest landing from Kafka is at most {allowed} old, as the contract promises. A warning: a city may "
+            "be asleep, or a gateway, Kafka or the lander is down."
         ),
     )
     def is_landing(platform: Platform) -> AssetCheckResult:
         with platform.connection() as connection:
-            newest = landed_until(connection, contract.topic)
+            newest = landed_until(connection, [contract.topic]).get(contract.topic)
         age = datetime.now(UTC) - newest if newest else None
         return AssetCheckResult(
             passed=age is not None and age <= allowed,

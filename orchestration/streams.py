@@ -9,6 +9,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
+from forecasting.alerts.signals import landed_until
 from plimsoll.contracts import Contract
 from plimsoll.contracts.topics import Ends, end_offsets
 from plimsoll.errors import PlimsollError
@@ -25,7 +26,7 @@ class StreamState:
         rows_estimated: rows of the raw table, as the planner believes.
         bytes_on_disk: size of the raw table with its indexes.
         newest_event_at: the newest time that a device gave, among the batches of the last day.
-        newest_landing_at: when the last batch landed.
+        newest_landing_at: when the last batch landed from Kafka.
         rejects: messages refused in the last 24 hours, by reason code.
         lag: messages in Kafka that are not landed yet, by partition.
     """
@@ -68,17 +69,10 @@ def stream_state(connection: psycopg.Connection, contract: Contract, ends: Ends 
         rows_estimated=rows_estimated,
         bytes_on_disk=size,
         newest_event_at=newest_event_at,
-        newest_landing_at=landed_until(connection, contract.topic),
+        newest_landing_at=landed_until(connection, [contract.topic]).get(contract.topic),
         rejects=rejects_by_reason(connection, contract.topic),
         lag=lag_by_partition(connection, contract.topic, ends),
     )
-
-
-def landed_until(connection: psycopg.Connection, topic: str) -> datetime | None:
-    """When the topic's last batch landed; None before the first."""
-    row = _one(connection, "SELECT max(landed_at) FROM ingest.offsets WHERE topic = %s AND next_offset > 0", [topic])
-    found: datetime | None = row[0]
-    return found
 
 
 def lag_by_partition(connection: psycopg.Connection, topic: str, ends: Ends | None) -> dict[int, int] | None:

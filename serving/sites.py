@@ -40,19 +40,21 @@ def unknown_site(site_id: str) -> ProblemError:
 
 
 def site_or_default(snapshot: Snapshot, site_id: str | None, settings: Settings) -> str:
-    """The id asked for; else the default site; else the only venue.
+    """The id asked for; else the default site, where it is one of the tenant's; else the only venue.
 
     Raises:
         ProblemError: 422, none was asked for and nothing says which is meant.
     """
-    if chosen := site_id or settings.default_site:
-        return chosen
+    if site_id:
+        return site_id
+    if settings.default_site in snapshot.by_id:
+        return settings.default_site
     venues = [site.site_id for site in snapshot.sites if site.kind == "venue"]
     if len(venues) == 1:
         return venues[0]
     raise ProblemError(
         422,
         "invalid_parameter",
-        f"site_id: which site? There are {len(venues)} venues and no default site (PLIMSOLL_DEFAULT_SITE).",
+        f"site_id: which site? There are {len(venues)} venues and no default site here (PLIMSOLL_DEFAULT_SITE).",
         "site_id",
     )

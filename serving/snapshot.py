@@ -103,9 +103,9 @@ def build_snapshot(rows: list[Row], levels: Levels, at: datetime) -> Snapshot:
 
 def site_now(row: Row, levels: Levels, at: datetime) -> SiteNow:
     """One site. After `hold_s` seconds of silence its count is unknown, which is not the same as empty."""
-    event_at: datetime | None = row["event_at"]
-    # A device's clock may run ahead of ours; its count is not from the future.
-    age_s = None if event_at is None else max(0.0, round((at - event_at).total_seconds(), 1))
+    # A device's clock may run ahead of ours; its count is not from the future, and not younger than its receipt.
+    seen_at: datetime | None = row["seen_at"]
+    age_s = None if seen_at is None else max(0.0, round((at - seen_at).total_seconds(), 1))
     last_count: int | None = row["last_count"]
     is_stale = last_count is None or age_s is None or age_s > row["hold_s"]
     count = None if is_stale else last_count
@@ -127,7 +127,7 @@ def site_now(row: Row, levels: Levels, at: datetime) -> SiteNow:
         seat_load_factor=ratio(count, seats),
         level=level,
         rider_level=levels.rider_of[level],  # type: ignore[arg-type]
-        event_at=event_at,
+        event_at=row["event_at"],
         age_s=age_s,
         is_stale=is_stale,
         lat=row["lat"],

@@ -74,15 +74,25 @@ def _open(connection: psycopg.Connection, names: list[str], now: datetime) -> No
 
 
 def _claim(connection: psycopg.Connection, names: list[str], now: datetime) -> _Claim | None:
-    """Take the message that is due longest and set its next attempt, which stands if the process dies here."""
+    """Take the message that is due longest and set its next attempt, which stands if the process dies here.
+
+    What was said of an alert before comes first: nobody hears of an end whose beginning waits on the same channel.
+    """
     with connection.cursor(row_factory=class_row(_Claim)) as cursor:
         return cursor.execute(
             """
             WITH due AS (
-                SELECT announcement_id, channel FROM ops.alert_deliveries
-                WHERE delivered_at IS NULL AND given_up_at IS NULL AND next_attempt_at <= %(now)s
-                  AND channel = ANY(%(names)s)
-                ORDER BY next_attempt_at, announcement_id LIMIT 1 FOR UPDATE SKIP LOCKED
+                SELECT waiting.announcement_id, waiting.channel
+                FROM ops.alert_deliveries AS waiting JOIN ops.alert_announcements AS said USING (announcement_id)
+                WHERE waiting.delivered_at IS NULL AND waiting.given_up_at IS NULL AND next_attempt_at <= %(now)s
+                  AND waiting.channel = ANY(%(names)s)
+                  AND NOT EXISTS (
+                      SELECT FROM ops.alert_announcements AS before
+                      JOIN ops.alert_deliveries AS earlier USING (announcement_id)
+                      WHERE before.tenant_id = said.tenant_id AND before.alert_id = said.alert_id
+                        AND before.announcement_id < said.announcement_id AND earlier.channel = waiting.channel
+                        AND earlier.delivered_at IS NULL AND earlier.given_up_at IS NULL)
+                ORDER BY next_attempt_at, waiting.announcement_id LIMIT 1 FOR UPDATE OF waiting SKIP LOCKED
             )
             UPDATE ops.alert_deliveries AS delivery
             SET attempts = attempts + 1, next_attempt_at = %(now)s + %(pause)s * 2 ^ attempts

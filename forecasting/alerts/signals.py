@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import psycopg
@@ -12,6 +12,8 @@ from forecasting.alerts.model import Condition
 
 GRACE = timedelta(minutes=5)  # beyond the time for which its reading holds
 NEVER_SO_LONG = timedelta(days=3)  # not even over a weekend in the depot
+# What had run out for longer when it came is history, such as a loaded file: it was never live, so nobody fell silent.
+HISTORY = timedelta(hours=1)
 
 
 def high_occupancy(connection: psycopg.Connection, tenant_id: str) -> list[Condition]:
@@ -42,29 +44,37 @@ def silent_devices(connection: psycopg.Connection, tenant_id: str, now: datetime
     """Devices that say nothing though they should.
 
     A bus in the depot and a closed gym are silent, too; so silence is wrong only after a last will (`offline`) or an
-    error, with people still counted inside, on a road, or for days. Silence never counts as empty.
+    error, with people still counted inside, on a road, or for days. Silence never counts as empty. Who was only ever
+    heard of in history is not missed.
     """
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
             """
             WITH counted AS (
-                SELECT DISTINCT ON (live.device_id) live.device_id, live.site_id, live.occupancy, live.received_at,
-                       coalesce(sites.hold_s, 1800) AS hold_s, coalesce(sites.is_active, true) AS is_active
+                SELECT DISTINCT ON (live.device_id) live.device_id, live.site_id, live.occupancy, live.event_at,
+                       live.received_at, coalesce(sites.hold_s, 1800) AS hold_s,
+                       coalesce(sites.is_active, true) AS is_active
                 FROM live.occupancy AS live
                 LEFT JOIN registry.sites USING (tenant_id, site_id)
                 WHERE live.tenant_id = %(tenant)s AND live.device_id IS NOT NULL
+                  AND live.event_at
+                      > live.received_at - make_interval(secs => coalesce(sites.hold_s, 1800)) - %(history)s
                 ORDER BY live.device_id, live.received_at DESC
             ),
             heard AS (
                 SELECT 'device' AS kind, coalesce(counted.device_id, device.device_id) AS id, counted.site_id,
                        greatest(counted.received_at, device.received_at) AS at, counted.occupancy,
                        coalesce(counted.hold_s, 1800) AS hold_s, device.error_code,
-                       -- A status after which the device spoke again is history.
-                       CASE WHEN coalesce(device.status_at >= counted.received_at, true)
+                       -- A status after which the device spoke again is history: all three by its own clock.
+                       CASE WHEN coalesce(device.status_at >= counted.event_at, true)
                             AND coalesce(device.status_at >= device.heartbeat_at, true)
                             THEN device.status END AS status,
                        false AS never_rests
-                FROM (SELECT * FROM live.device WHERE tenant_id = %(tenant)s) AS device
+                FROM (
+                    SELECT * FROM live.device
+                    WHERE tenant_id = %(tenant)s
+                      AND greatest(status_at, heartbeat_at) > received_at - %(history)s
+                ) AS device
                 FULL JOIN counted USING (device_id)
                 WHERE coalesce(counted.is_active, true)
                   AND NOT EXISTS (
@@ -78,13 +88,14 @@ def silent_devices(connection: psycopg.Connection, tenant_id: str, now: datetime
                 FROM live.traffic
                 LEFT JOIN registry.sites ON sites.tenant_id = traffic.tenant_id AND sites.site_id = stream_id::text
                 WHERE traffic.tenant_id = %(tenant)s AND coalesce(sites.is_active, true)
+                  AND event_at > received_at - make_interval(secs => coalesce(sites.hold_s, 600)) - %(history)s
             )
             SELECT kind, id, site_id, at, occupancy, status, error_code FROM heard
             WHERE at < %(now)s - %(days)s
                OR status IN ('offline', 'error')
                OR (occupancy > 0 OR never_rests) AND at < %(now)s - make_interval(secs => hold_s) - %(grace)s
             """,
-            {"tenant": tenant_id, "now": now, "days": NEVER_SO_LONG, "grace": GRACE},
+            {"tenant": tenant_id, "now": now, "days": NEVER_SO_LONG, "grace": GRACE, "history": HISTORY},
         ).fetchall()
     return [
         Condition(
@@ -106,13 +117,6 @@ def _last_words(row: Mapping[str, object]) -> str:
 
 def late_streams(connection: psycopg.Connection, freshness: Mapping[str, timedelta], now: datetime) -> list[Condition]:
     """Streams whose newest landing is older than their contract promises; `freshness` by topic."""
-    rows = connection.execute(
-        """
-        SELECT topic, max(landed_at) FROM ingest.offsets
-        WHERE topic = ANY(%s) AND next_offset > 0 GROUP BY topic
-        """,
-        [list(freshness)],
-    )
     return [
         Condition(
             "data_late", "stream", topic,
@@ -121,6 +125,21 @@ def late_streams(connection: psycopg.Connection, freshness: Mapping[str, timedel
             "high",
             {"landed_at": landed_at, "promised_s": freshness[topic].total_seconds()},
         )
-        for topic, landed_at in rows
+        for topic, landed_at in landed_until(connection, freshness).items()
         if now - landed_at > freshness[topic]
     ]  # fmt: skip
+
+
+def landed_until(connection: psycopg.Connection, topics: Iterable[str]) -> dict[str, datetime]:
+    """When the last batch of each topic landed from Kafka; without those of which none ever did.
+
+    Bulk loads (partitions below zero) do not count: they promise no more, and say nothing of those who send.
+    """
+    rows = connection.execute(
+        """
+        SELECT topic, max(landed_at) FROM ingest.offsets
+        WHERE topic = ANY(%s) AND partition >= 0 AND next_offset > 0 GROUP BY topic
+        """,
+        [list(topics)],
+    )
+    return dict(rows.fetchall())

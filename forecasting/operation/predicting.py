@@ -50,7 +50,7 @@ def this_hour() -> datetime:
 def score(
     connection: psycopg.Connection, tenant_id: str, origin: datetime, country: str | None = None
 ) -> Scored | None:
-    """Predict a week ahead for every series that is alive, and append it; None where there is none.
+    """Predict a week ahead for every series that is alive and not retired, and append it; None where there is none.
 
     Each group's champion speaks; where there is none to trust, the weekly profile does and says so.
 
@@ -82,14 +82,18 @@ def _score(connection: psycopg.Connection, tenant_id: str, group: str, panel: Pa
     from forecasting.store import append_predictions
 
     alive = panel.hours.loc[panel.hours["hour"] >= origin - ACTIVE_WITHIN, "site_id"].unique()
-    if not len(alive):
+    series = sorted({str(name) for name in alive} - _retired(connection, tenant_id))
+    if not series:
         return None
     speaks = speaker(connection, tenant_id, group, panel, origin)
-    predictions = speaks.model.predict(
-        panel.hours, origin=pd.Timestamp(origin), horizon=HORIZON_H, sites=sorted(str(site) for site in alive)
-    )
+    predictions = speaks.model.predict(panel.hours, origin=pd.Timestamp(origin), horizon=HORIZON_H, sites=series)
     added = append_predictions(connection, tenant_id, speaks.model_version, predictions)
     recent = panel.hours.loc[panel.hours["hour"] >= origin - timedelta(hours=48), ["site_id", "hour", "value"]]
     recent = recent.astype({"site_id": str})
     fallbacks = {group: speaks.fallback} if speaks.fallback else {}
     return Scored(predictions, recent, added, {group: speaks.model_version}, fallbacks)
+
+
+def _retired(connection: psycopg.Connection, tenant_id: str) -> set[str]:
+    rows = connection.execute("SELECT site_id FROM registry.sites WHERE tenant_id = %s AND NOT is_active", [tenant_id])
+    return {site_id for (site_id,) in rows}

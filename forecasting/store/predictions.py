@@ -169,8 +169,9 @@ def latest_predictions(
 ) -> list[Prediction]:
     """What was last said about the hours `start <= target_hour < end`, by series and hour.
 
-    Predictions from before `oldest_origin` count as not made. The cost follows the number of series and hours, not
-    the number of origins kept: series are found by skipping along the primary key, each hour by one probe of it.
+    Predictions from before `oldest_origin` count as not made, and those of retired sites. The cost follows the number
+    of series and hours, not the number of origins kept: series are found by skipping along the primary key, each hour
+    by one probe of it.
     """
     query = """
         WITH RECURSIVE series (series_id) AS (
@@ -196,6 +197,7 @@ def latest_predictions(
             ORDER BY said.origin_at DESC, said.created_at DESC LIMIT 1
         ) AS newest
         WHERE series_id IS NOT NULL AND (%(series)s::text IS NULL OR series_id = %(series)s)
+          AND series_id NOT IN (SELECT site_id FROM registry.sites WHERE tenant_id = %(tenant)s AND NOT is_active)
         ORDER BY series_id, target_hour
     """
     parameters = {"tenant": tenant_id, "start": start, "end": end, "oldest": oldest_origin, "series": series_id}

@@ -39,6 +39,9 @@ class RetentionConfig(Config):
     dry_run: bool = Field(False, description="Only report what would go; nothing is removed.")
     keep_landing_log_days: int = Field(30, ge=1, description="Days that landing batches and rejects are kept.")
     keep_predictions_days: int = Field(180, ge=1, description="Days that a prediction outlives its hour.")
+    keep_decisions_days: int = Field(
+        180, ge=29, description="Days that hotspots (four weeks teach), recommendations and alerts outlive their end."
+    )
     keep_runs_days: int = Field(30, ge=1, description="Days that Dagster's finished runs and events are kept.")
 
 
@@ -53,8 +56,9 @@ def retention(contracts: Sequence[Contract]) -> AssetsDefinition:
         kinds={"postgres"},
         description=(
             "Drops raw day partitions and deletes hourly rows older than the contracts promise (`slaProperties`), "
-            "old landing batches, rejects and predictions, and Dagster's own old runs and events. "
-            "One row per relation and run in `ops.retention_log`. Set `dry_run: true` in the launchpad to see first."
+            "old landing batches, rejects, predictions, hotspots, recommendations and alerts, and Dagster's own old "
+            "runs and events. One row per relation and run in `ops.retention_log`. Set `dry_run: true` in the "
+            "launchpad to see first."
         ),
     )
     def retention_log(
@@ -68,6 +72,7 @@ def retention(contracts: Sequence[Contract]) -> AssetsDefinition:
                 now,
                 keep_landing_log=timedelta(days=config.keep_landing_log_days),
                 keep_predictions=timedelta(days=config.keep_predictions_days),
+                keep_decisions=timedelta(days=config.keep_decisions_days),
                 dry_run=config.dry_run,
             )
         before = now - timedelta(days=config.keep_runs_days)

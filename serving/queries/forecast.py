@@ -1,11 +1,12 @@
 """What is predicted, and how buses and routes have run lately."""
 
-# The predictions of one series from the current hour on, the newest origin of each hour.
+# The predictions of one series from the current hour on, the newest origin of each hour; none of a retired site.
 FORECAST = """
     SELECT target_hour, predicted, p10, p90, baseline, horizon_h, origin_at, model_version, method
     FROM marts.forecast_latest
     WHERE tenant_id = %(tenant_id)s AND series_id = %(series_id)s
         AND target_hour >= %(start)s AND target_hour < %(end)s
+        AND series_id NOT IN (SELECT site_id FROM registry.sites WHERE tenant_id = %(tenant_id)s AND NOT is_active)
     ORDER BY target_hour
 """
 

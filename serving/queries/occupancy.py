@@ -19,6 +19,7 @@ SITES_NOW = """
         coalesce(l.lon, s.lon) AS lon,
         coalesce(s.time_zone, 'UTC') AS time_zone,
         l.event_at,
+        least(l.event_at, l.received_at) AS seen_at,
         coalesce(s.hold_s, l.hold_s) AS hold_s,
         s.site_id IS NOT NULL AS is_registered
     FROM (SELECT * FROM registry.sites WHERE tenant_id = %(tenant_id)s) AS s
@@ -26,13 +27,14 @@ SITES_NOW = """
         SELECT
             site_id, NULL AS name, CASE WHEN route_id IS NULL THEN 'venue' ELSE 'bus' END AS kind,
             route_id, direction_id, trip_id, stop_id, device_id, occupancy AS count, capacity, lat, lon, event_at,
-            CASE WHEN route_id IS NULL THEN 1800 ELSE 300 END AS hold_s
+            received_at, CASE WHEN route_id IS NULL THEN 1800 ELSE 300 END AS hold_s
         FROM live.occupancy
         WHERE tenant_id = %(tenant_id)s
         UNION ALL
         SELECT
             stream_id::text, location, 'area',
-            NULL, NULL, NULL, NULL, NULL, total_in_area, estimated_max_people, latitude, longitude, event_at, 600
+            NULL, NULL, NULL, NULL, NULL, total_in_area, estimated_max_people, latitude, longitude, event_at,
+            received_at, 600
         FROM live.traffic
         WHERE tenant_id = %(tenant_id)s
     ) AS l ON l.site_id = s.site_id

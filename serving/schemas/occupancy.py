@@ -53,8 +53,15 @@ class SiteNow:
     seat_load_factor: Annotated[float | None, Field(description="People ÷ seats.")]
     level: Level
     rider_level: Rider
-    event_at: Annotated[datetime | None, Field(description="When the last count was taken (UTC).")]
-    age_s: Annotated[float | None, Field(description="Seconds since then; null if nothing was ever heard.")]
+    event_at: Annotated[
+        datetime | None, Field(description="When the last count was taken, by the device's clock (UTC).")
+    ]
+    age_s: Annotated[
+        float | None,
+        Field(
+            description="Seconds since then, or since its receipt if that was earlier; null if nothing was ever heard."
+        ),
+    ]
     is_stale: Annotated[bool, Field(description="The last count is too old to be believed, or there is none.")]
     lat: Annotated[float | None, Field(description="Latitude, degrees (WGS 84).")]
     lon: Annotated[float | None, Field(description="Longitude, degrees (WGS 84).")]

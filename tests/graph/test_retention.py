@@ -92,6 +92,56 @@ def test_what_is_older_than_promised_goes_and_the_rest_stays(
     assert logged == [(2, 0, NOW - 730 * DAY)]
 
 
+DECIDED = """
+    WITH hotspot AS (
+        INSERT INTO ops.hotspots (tenant_id, fingerprint, rule, entity_kind, entity_id, source, state, severity,
+            threshold, load_factor, peak_load_factor, first_seen_at, started_at, observed_at, ended_at, updated_at)
+        SELECT 'default', %(name)s, 'crowding', 'site', %(name)s, 'live', %(state)s, 'high', 0.9, 1, 1,
+            now, now, now, %(ended)s, now FROM (SELECT %(at)s::timestamptz AS now) AS now
+        RETURNING hotspot_id),
+    recommendation AS (
+        INSERT INTO ops.recommendations (tenant_id, hotspot_id, fingerprint, action, entity_kind, entity_id, state,
+            summary, expected_effect, confidence, created_at, updated_at, expires_at)
+        SELECT 'default', hotspot_id, %(name)s, 'advise', 'site', %(name)s, 'expired', 's', '{}', 0.5,
+            %(at)s, %(at)s, coalesce(%(ended)s, %(now)s) FROM hotspot),
+    alert AS (
+        INSERT INTO ops.alerts (tenant_id, fingerprint, rule, entity_kind, entity_id, state, severity, message,
+            first_seen_at, started_at, ended_at, updated_at)
+        VALUES ('default', %(name)s, 'r', 'site', %(name)s, %(state)s, 'high', 'm', %(at)s, %(at)s, %(ended)s, %(at)s)
+        RETURNING alert_id),
+    announcement AS (
+        INSERT INTO ops.alert_announcements (tenant_id, alert_id, at, state, severity, title, body)
+        SELECT 'default', alert_id, %(at)s, 'firing', 'high', %(name)s, 'b' FROM alert)
+    INSERT INTO ops.hotspot_events (tenant_id, hotspot_id, at, to_state, actor, reason)
+    SELECT 'default', hotspot_id, %(at)s, %(state)s, 'test', %(name)s FROM hotspot
+"""
+
+
+def test_what_was_decided_long_ago_goes_with_its_audit_and_what_is_open_stays(
+    connection: psycopg.Connection, contracts: list[Contract]
+) -> None:
+    connection.execute("TRUNCATE ops.hotspots, ops.recommendations, ops.alerts CASCADE")
+    old = NOW - 200 * DAY
+    for name, ended in (("old", NOW - 181 * DAY), ("young", NOW - 179 * DAY), ("open", None)):
+        state = "resolved" if ended else "firing"
+        connection.execute(DECIDED, {"name": name, "state": state, "at": old, "ended": ended, "now": NOW})
+
+    apply_retention(connection, contracts, NOW)
+
+    names = {
+        table: sorted(name for (name,) in connection.execute(f"SELECT {column} FROM ops.{table}"))  # type: ignore[arg-type]
+        for table, column in {
+            "hotspots": "entity_id", "recommendations": "entity_id", "alerts": "entity_id",
+            "hotspot_events": "reason", "alert_announcements": "title",
+        }.items()
+    }  # fmt: skip
+    assert names == {table: ["open", "young"] for table in names}
+    logged = connection.execute(
+        "SELECT relation, rows_deleted, cut_off_at FROM ops.retention_log WHERE relation LIKE 'ops.%' ORDER BY 1"
+    ).fetchall()
+    assert logged == [(f"ops.{table}", 1, NOW - 180 * DAY) for table in ("alerts", "hotspots", "recommendations")]
+
+
 def test_a_second_run_finds_nothing(connection: psycopg.Connection, contracts: list[Contract]) -> None:
     apply_retention(connection, contracts, NOW)
     again = apply_retention(connection, contracts, NOW)

@@ -147,6 +147,27 @@ def test_a_webhook_that_comes_back_gets_what_it_missed_and_the_others_did_not_wa
     assert deliveries(connection) == [(2, True, False, None)]
 
 
+def test_an_end_never_arrives_before_the_beginning_that_its_channel_missed(
+    connection: psycopg.Connection, hook: Hook
+) -> None:
+    hook.status = 503
+    ways = channels(hook.channel)
+    raise_alert(connection, "default", FAILED, NOW)
+    other = Condition("system_error", "system", "train_forecasts", "The job train_forecasts failed.")
+    for minute in range(9):  # by now its pause is minutes long
+        deliver(connection, ways, NOW + timedelta(minutes=minute))
+    hook.status = 200
+    resolve_alert(connection, "default", FAILED.fingerprint, "it ran", NOW + timedelta(minutes=9))
+    raise_alert(connection, "default", other, NOW + timedelta(minutes=9))
+    for minute in range(9, 40):
+        deliver(connection, ways, NOW + timedelta(minutes=minute))
+    assert [one["title"] for one in hook.received] == [
+        "[high] system_error · train_forecasts",  # another alert does not wait
+        "[high] system_error · refresh_marts",
+        "[resolved] system_error · refresh_marts",
+    ]
+
+
 def test_a_channel_that_hangs_holds_up_no_alert(connection: psycopg.Connection, database_url: str, hook: Hook) -> None:
     hook.delay_s = 1.5
     raise_alert(connection, "default", FAILED, NOW)

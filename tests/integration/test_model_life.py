@@ -160,3 +160,21 @@ def test_models_are_listed_promoted_rolled_back_and_explained_from_the_shell(
     assert again.returncode == 1 and "no earlier champion" in again.stderr
     assert unknown.returncode == 1 and "`plimsoll forecast list` shows" in unknown.stderr
     assert "are usually" in explained and trained in explained
+
+
+def test_a_retired_site_is_not_forecast_any_more_and_its_last_forecast_is_not_passed_on(
+    connection: psycopg.Connection, api: TestClient
+) -> None:
+    question = {"site_id": "gym", "hour": (NOW + timedelta(hours=3)).isoformat()}
+    assert api.get("/api/forecast/explain", params=question).status_code == 200
+    connection.execute(
+        "INSERT INTO registry.sites (tenant_id, site_id, name, kind, capacity, hold_s, is_active)"
+        " VALUES ('default', 'gym', 'Gym', 'venue', 200, 1800, false)"
+    )
+
+    scored = score(connection, "default", NOW + timedelta(hours=1))
+
+    assert scored is not None and set(scored.predictions["site_id"]) == {"pool"}
+    assert api.get("/api/forecast/explain", params=question).status_code == 404
+    connection.execute("UPDATE registry.sites SET is_active = true")
+    assert api.get("/api/forecast/explain", params=question).status_code == 200

@@ -99,17 +99,14 @@ class Seed:
         self, site_id: str, occupancy: int | None, age_s: float = 5, tenant_id: str = "default", **values: Any
     ) -> None:
         at = datetime.now(UTC) - timedelta(seconds=age_s)
-        self.insert(
-            "live.occupancy", tenant_id=tenant_id, site_id=site_id, occupancy=occupancy, event_at=at, received_at=at,
-            landed_at=at, **values,
-        )  # fmt: skip
+        values = {"event_at": at, "received_at": at, "landed_at": at} | values
+        self.insert("live.occupancy", tenant_id=tenant_id, site_id=site_id, occupancy=occupancy, **values)
 
     def traffic(self, stream_id: str, total: int, age_s: float = 5, tenant_id: str = "default", **values: Any) -> None:
         at = datetime.now(UTC) - timedelta(seconds=age_s)
+        values = {"event_at": at, "received_at": at} | values
         values = {"location": "Jakarta", "longitude": 106.8, "latitude": -6.2, "estimated_max_people": 200} | values
-        self.insert(
-            "live.traffic", tenant_id=tenant_id, stream_id=stream_id, total_in_area=total, event_at=at, **values
-        )
+        self.insert("live.traffic", tenant_id=tenant_id, stream_id=stream_id, total_in_area=total, **values)
 
     def hour(self, site_id: str, ago_h: int, mean: float, tenant_id: str = "default", **values: Any) -> None:
         at = HOUR - timedelta(hours=ago_h)

@@ -33,6 +33,8 @@ def predictions(seed: Any) -> None:
         seed.hour("bus-full", ago, mean=36, capacity=60, load_factor=0.6)  # its route ran at 0.4
     seed.site("bus-lost")
     seed.site("empty-hall", kind="venue", is_active=True)
+    seed.site("retired", kind="venue", is_active=False)
+    seed.forecast("retired", [9.0] * 24)
     seed.site("secret", kind="venue", tenant_id="other")
     seed.forecast("secret", [9.0] * 24, tenant_id="other")
 
@@ -100,6 +102,7 @@ def test_bounds_are_problems_that_name_the_field(client: TestClient, params: dic
     [
         ("nowhere", "unknown_site"),
         ("secret", "unknown_site"),
+        ("retired", "unknown_site"),
         ("empty-hall", "no_forecast"),
         ("bus-lost", "no_forecast"),
         ("route:77:0", "no_forecast"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
@@ -79,6 +80,20 @@ def test_how_long_a_count_holds_is_the_sites_own(client: TestClient) -> None:
     gym = _now(client)["gym"]
 
     assert gym["age_s"] > 590 and not gym["is_stale"] and gym["count"] == 20
+
+
+def test_a_clock_that_runs_ahead_does_not_keep_a_silent_site_alive(api: Any, seed: Any) -> None:
+    ahead = datetime.now(UTC) + timedelta(minutes=40)
+    seed.tenant("hasty")
+    seed.live("bus-ahead", 40, age_s=400, tenant_id="hasty", route_id="1", event_at=ahead)
+    seed.traffic(str(uuid4()), 150, age_s=700, tenant_id="hasty", event_at=ahead)
+
+    with api(default_tenant="hasty") as client:
+        sites = list(_now(client).values())
+
+    assert [(site["is_stale"], site["count"]) for site in sites] == [(True, None)] * 2
+    assert all(datetime.fromisoformat(site["event_at"]) == ahead for site in sites)
+    assert 400 <= min(site["age_s"] for site in sites) < 460
 
 
 def test_sites_that_only_their_events_tell_of_are_there(client: TestClient) -> None:
@@ -177,6 +192,12 @@ def test_current_of_a_silent_site_is_what_the_forecast_says(client: TestClient, 
 def test_current_takes_the_configured_default_site(api: Any, seed: Any) -> None:
     with api(default_site="bus-1") as client:
         assert client.get("/api/occupancy/current").json()["site_id"] == "bus-1"
+
+
+def test_the_default_site_of_one_tenant_is_not_asked_of_another(api: Any, seed: Any) -> None:
+    seed.site("pool", kind="venue", tenant_id="swimmers")
+    with api(default_site="bus-1", default_tenant="swimmers") as client:
+        assert client.get("/api/occupancy/current").json()["site_id"] == "pool"
 
 
 def test_history_by_hour_is_the_mart(client: TestClient) -> None:

@@ -15,7 +15,7 @@ from forecasting.lifecycle import UnknownRecord, WrongState
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 3, 2, 5, tzinfo=UTC)
-PROMISED = {"occupancy.events": timedelta(minutes=10)}
+PROMISED = {"occupancy.events": timedelta(minutes=10), "device.status": timedelta(minutes=10)}
 
 
 def at(minutes: float) -> datetime:
@@ -98,6 +98,29 @@ def test_last_words_and_long_silence_alert(
     assert alerts(connection, tenant) == ([("device_offline", "cam-1", "firing")] if is_wrong else [])
 
 
+@pytest.mark.parametrize(("said_at", "is_wrong"), [(-8, True), (-12, False)], ids=["last word", "came back"])
+def test_a_last_word_is_compared_with_counts_by_the_device_s_own_clock(
+    connection: psycopg.Connection, tenant: str, scene: Any, said_at: float, is_wrong: bool
+) -> None:
+    scene.count("gym", 0, at(-10), device_id="cam-1", received_at=NOW)  # its clock is ten minutes late
+    device(scene, "cam-1", status="offline", status_at=at(said_at), received_at=at(2))
+    for minutes in (2, 7):
+        watch(connection, tenant, at(minutes))
+    assert alerts(connection, tenant) == ([("device_offline", "cam-1", "firing")] if is_wrong else [])
+
+
+def test_loaded_history_is_nobody_s_silence(connection: psycopg.Connection, tenant: str, scene: Any) -> None:
+    last_year, last_night = at(-60 * 24 * 365), at(-60 * 3)
+    scene.count("gym", 60, last_year, device_id="cam-1", received_at=NOW)
+    scene.count("pool", 60, last_night, device_id="cam-2", received_at=NOW)  # a file of the day before, every night
+    scene.road(120, last_year, received_at=NOW)
+    device(scene, "cam-3", status="offline", status_at=last_year, received_at=NOW)
+    scene.count("hall", 60, at(-20), device_id="cam-4", received_at=NOW)  # this one is heard, a little late
+    for minutes in (60, 65, 60 * 24 * 4):
+        watch(connection, tenant, at(minutes))
+    assert alerts(connection, tenant) == [("device_offline", "cam-4", "firing")]
+
+
 def test_a_device_that_was_taken_away_is_not_missed(connection: psycopg.Connection, tenant: str, scene: Any) -> None:
     device(scene, "cam-1", status="offline", status_at=NOW, received_at=NOW)
     row = {"tenant_id": tenant, "device_id": "cam-1", "valid_from": at(-99), "valid_to": at(-1)}
@@ -115,6 +138,9 @@ def test_late_data_alert_when_their_contract_s_promise_is_broken(connection: psy
     connection.execute("DELETE FROM ingest.offsets")
     connection.execute("INSERT INTO ingest.offsets VALUES ('occupancy.events', 0, 'c', 't', 5, %s)", [at(-11)])
     connection.execute("INSERT INTO ingest.offsets VALUES ('traffic.counts', 0, 'c', 't', 5, %s)", [at(-99)])
+    # A file that was loaded (-3) promises no more, and dead letters that were replayed (-2) are no sign of life.
+    connection.execute("INSERT INTO ingest.offsets VALUES ('device.status', -3, 'bulk', 'bulk', 5, %s)", [at(-99)])
+    connection.execute("INSERT INTO ingest.offsets VALUES ('occupancy.events', -2, 'bulk', 'bulk', 5, %s)", [at(0)])
     for minutes in (0, 5):
         watch(connection, tenant, at(minutes), PROMISED)
     assert alerts(connection, tenant) == [("data_late", "occupancy.events", "firing")]

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from forecasting.hotspots import acknowledge, detect
+from forecasting.hotspots.density import read_densities
 from forecasting.hotspots.forecasts import read_forecasts
 from forecasting.hotspots.model import Entity
 from forecasting.hotspots.policy import HotspotPolicy
@@ -159,3 +160,27 @@ def test_a_route_that_burns_at_an_hour_is_forecast_fuller_at_that_hour_tomorrow(
     assert at_the_hour.load_factor > after.load_factor
     [alone] = read_forecasts(connection, tenant, tomorrow, HotspotPolicy(), Entity("route", "1", 0)).values()
     assert alone == [at_the_hour, after]
+
+
+def test_learning_from_hotspots_does_not_read_those_of_months_ago(
+    connection: psycopg.Connection, tenant: str, scene: Any
+) -> None:
+    scene.route()
+    connection.execute(
+        """
+        INSERT INTO ops.hotspots (tenant_id, fingerprint, rule, entity_kind, entity_id, direction_id, source, state,
+            severity, threshold, load_factor, peak_load_factor, first_seen_at, started_at, observed_at, ended_at,
+            updated_at)
+        SELECT %s, 'crowding', 'crowding', 'route', '1', 0, 'live', 'resolved', 'high', 0.9, 1, 1, at, at, at, at, at
+        FROM generate_series(%s - interval '180 days', %s, '1 hour') AS at
+        """,
+        [tenant, NOW, NOW],
+    )
+    connection.execute("ANALYZE ops.hotspots")
+    with connection.transaction():
+        densities = read_densities(connection, tenant, NOW, HotspotPolicy())
+        [(read,)] = connection.execute(
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'ops.hotspots'::regclass"
+        ).fetchall()
+    assert sum(densities.days.values()) == 29
+    assert read <= 28 * 24 + 5
