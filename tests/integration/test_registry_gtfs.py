@@ -128,6 +128,24 @@ def test_the_next_feed_replaces_the_last_and_keeps_what_people_set(
     assert rows(connection, "SELECT count(*) FROM registry.frequencies WHERE tenant_id = %s", "next") == [(0,)]
 
 
+def test_headways_are_those_of_one_day_when_a_feed_holds_several_seasons(tmp_path: Path) -> None:
+    seasons = {"spring": "20260101,20260630", "autumn": "20260701,20261231", "always": ","}
+    feed = written(
+        tmp_path / "feed", frequencies=None,
+        calendar="\n".join(["service_id,wednesday,start_date,end_date", *(f"{s},1,{d}" for s, d in seasons.items())]),
+        trips="\n".join(["trip_id,route_id,service_id,direction_id", *(f"{s},1,{s},0" for s in seasons)]),
+        stop_times="\n".join(["trip_id,departure_time,stop_id,stop_sequence", *(f"{s},12:00:00,n,1" for s in seasons)]),
+    )  # fmt: skip
+
+    assert read_feed(feed).headways() == {("1", 0): (None, 1800)}, "one of a season, and one that always runs"
+
+
+def test_a_calendar_without_services_says_nothing(tmp_path: Path) -> None:
+    feed = written(tmp_path / "feed", calendar="monday,wednesday\n1,1\n")
+
+    assert read_feed(feed).weekday_services == {"week"}, "that of most trips"
+
+
 def test_trips_and_shapes_that_share_an_id_are_told_apart(tmp_path: Path) -> None:
     feed = written(
         tmp_path / "feed", frequencies=None,
