@@ -157,9 +157,10 @@ def _counting(connection: psycopg.Connection, tenant_id: str, device_id: str) ->
 
 
 def _end(connection: psycopg.Connection, tenant_id: str, device_id: str, at: datetime) -> None:
+    # What is planned goes on: only revoking drops it.
     connection.execute(
-        "UPDATE registry.devices SET valid_to = %s"
-        " WHERE tenant_id = %s AND device_id = %s AND valid_from < %s AND valid_to > %s",
+        "UPDATE registry.devices SET valid_to = %s WHERE tenant_id = %s AND device_id = %s"
+        " AND valid_from <= clock_timestamp() AND valid_from < %s AND valid_to > %s",
         [at, tenant_id, device_id, at, at],
     )
 

@@ -86,6 +86,22 @@ def test_an_old_secret_counts_beside_the_new_one_until_its_time_is_over(
     assert counting == {third}
 
 
+def test_a_planned_registration_outlives_an_exchange_of_the_secret_before_it(
+    connection: psycopg.Connection, device_id: str
+) -> None:
+    handover = datetime.now(UTC) + timedelta(hours=1)
+    add_device(connection, "default", NewDevice(device_id=device_id, site_id="bus-1", valid_to=handover))
+    add_device(connection, "default", NewDevice(device_id=device_id, site_id="bus-2", valid_from=handover))
+
+    exchange_secret(connection, "default", device_id, timedelta(hours=24))
+
+    ends = connection.execute(
+        "SELECT site_id, nullif(valid_to, 'infinity') FROM registry.devices WHERE device_id = %s ORDER BY valid_from",
+        [device_id],
+    ).fetchall()
+    assert ends == [("bus-1", handover), ("bus-1", handover), ("bus-2", None)]
+
+
 def test_a_revoked_device_may_be_registered_anew_and_not_meanwhile_be_moved(
     connection: psycopg.Connection, device_id: str
 ) -> None:
