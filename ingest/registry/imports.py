@@ -68,7 +68,8 @@ def _bring_up_to_date(connection: psycopg.Connection, tenant_id: str, entry: New
                 "`plimsoll devices rotate`, or revoke the device first",
                 "secret",
             )
-    if find_device(connection, tenant_id, entry.device_id)["site_id"] == entry.site_id:
+    has_moved = find_device(connection, tenant_id, entry.device_id)["site_id"] != entry.site_id
+    if "site_id" not in entry.model_fields_set or not has_moved:
         done.unchanged += 1
     else:
         move_device(connection, tenant_id, entry.device_id, entry.site_id)

@@ -16,7 +16,7 @@ import pytest
 
 from ingest.registry.devices import add_device, exchange_secret, list_devices, move_device, revoke_device
 from ingest.registry.entries import NewDevice, NewSite, RegistryError, SiteChange
-from ingest.registry.sites import add_site, change_site
+from ingest.registry.sites import add_site, change_site, find_site, put_sites
 
 pytestmark = pytest.mark.integration
 Plimsoll = Callable[..., subprocess.CompletedProcess[str]]
@@ -154,16 +154,32 @@ def test_a_csv_of_sites_is_taken_and_brings_known_ones_up_to_date(
     mark = uuid.uuid4().hex[:8]
     file = tmp_path / "sites.csv"
     file.write_text(
-        f"\ufeffsite_id;kind;capacity;time_zone\n{mark}-a;venue;100;Europe/Zürich\n".replace("Zürich", "London")
+        f"\ufeffsite_id;kind;capacity;time_zone;hold_s;lat;lon\n{mark}-a;venue;100;Europe/London;900;51.5;-0.1\n"
     )
     plimsoll("sites", "import", str(file))
     file.write_text(f"site_id,kind,name,capacity\n{mark}-a,venue,Old hall,120\n{mark}-b,bus,,\n")
     plimsoll("sites", "import", str(file))
 
     rows = connection.execute(
-        "SELECT name, kind, capacity, hold_s FROM registry.sites WHERE site_id LIKE %s ORDER BY site_id", [f"{mark}%"]
+        "SELECT name, kind, capacity, time_zone, hold_s, lat FROM registry.sites WHERE site_id LIKE %s ORDER BY 1",
+        [f"{mark}%"],
     ).fetchall()
-    assert rows == [("Old hall", "venue", 120, 1800), (f"{mark}-b", "bus", None, 300)]
+    assert rows == [
+        (f"{mark}-b", "bus", None, "UTC", 300, None), ("Old hall", "venue", 120, "Europe/London", 900, 51.5),
+    ]  # fmt: skip
+
+
+def test_a_capacity_that_was_the_sum_of_the_places_follows_them(connection: psycopg.Connection) -> None:
+    site = {"site_id": f"bus-{uuid.uuid4().hex[:8]}", "kind": "bus"}
+    known = []
+    for change in ({"seats": 30, "standing": 50, "name": "Old bus"}, {"seats": 40}, {"capacity": 70}, {"seats": 43}):
+        put_sites(connection, "default", [NewSite.model_validate(site | change)])
+        found = find_site(connection, "default", site["site_id"])
+        known.append((found["name"], found["seats"], found["standing"], found["capacity"]))
+
+    assert known == [
+        ("Old bus", 30, 50, 80), ("Old bus", 40, 50, 90), ("Old bus", 40, 50, 70), ("Old bus", 43, 50, 70),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -199,7 +215,7 @@ def test_a_csv_of_devices_gets_secrets_in_a_private_file_and_moves_known_ones(
     file.write_text(f"device_id,site_id,secret\n{device_id},bus-1,\n{device_id}-own,bus-2,{own}\n")
 
     first = plimsoll("devices", "import", str(file), "--secrets-to", str(out))
-    file.write_text(f"device_id,site_id\n{device_id},bus-9\n{device_id}-own,bus-2\n{device_id}-plain,bus-3\n")
+    file.write_text(f"device_id,site_id\n{device_id},bus-9\n{device_id}-own,\n{device_id}-plain,bus-3\n")
     second = plimsoll("devices", "import", str(file))
     file.write_text(f"device_id,secret\n{device_id}-new,\n{device_id},another-secret-than-its-own\n")
     refused = plimsoll("devices", "import", str(file), check=False)
