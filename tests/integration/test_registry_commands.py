@@ -148,6 +148,16 @@ def test_a_sites_capacity_and_hold_time_follow_from_what_is_known(connection: ps
     assert raised.value.field == "time_zone"
 
 
+def test_a_name_with_brackets_is_listed_as_it_is(connection: psycopg.Connection, plimsoll: Plimsoll) -> None:
+    tenant = f"t-{uuid.uuid4().hex[:8]}"
+    for site_id, name in (("a", "Gate [/]"), ("b", "Hall [north]")):
+        add_site(connection, tenant, NewSite(site_id=site_id, kind="venue", name=name))
+
+    listed = plimsoll("sites", "list", "--tenant", tenant, check=False)
+
+    assert "Gate [/]" in listed.stdout and "Hall [north]" in listed.stdout, listed.stderr[-300:]
+
+
 def test_a_csv_of_sites_is_taken_and_brings_known_ones_up_to_date(
     connection: psycopg.Connection, plimsoll: Plimsoll, tmp_path: Path
 ) -> None:
