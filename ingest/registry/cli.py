@@ -88,8 +88,11 @@ def list_sites(
     kind: Annotated[str | None, typer.Option(help="Only bus, venue, area or stop.")] = None, tenant: Tenant = None
 ) -> None:
     """Show the sites."""
+    from ingest.options import check_kind
     from ingest.registry.sites import list_sites
 
+    if kind is not None:
+        check_kind(kind)
     with registry(tenant) as (connection, tenant_id):
         rows = list_sites(connection, tenant_id, kind=kind)
     table(
