@@ -242,6 +242,37 @@ def test_a_csv_of_devices_gets_secrets_in_a_private_file_and_moves_known_ones(
     assert stored(connection, f"{device_id}-new") == []
 
 
+def test_devices_whose_secrets_cannot_be_written_are_not_imported(
+    connection: psycopg.Connection, plimsoll: Plimsoll, tmp_path: Path, device_id: str
+) -> None:
+    file = tmp_path / "devices.csv"
+    file.write_text(f"device_id\n{device_id}\n")
+
+    refused = plimsoll("devices", "import", str(file), "--secrets-to", str(tmp_path / "none" / "s.csv"), check=False)
+
+    assert refused.returncode == 1 and "Traceback" not in refused.stderr
+    assert "s.csv: cannot be written" in refused.stderr and "nothing was imported" in refused.stderr
+    assert stored(connection, device_id) == []
+
+
+def test_a_registration_that_would_end_before_it_begins_is_refused_with_its_field(
+    connection: psycopg.Connection, device_id: str
+) -> None:
+    add_device(connection, "default", NewDevice(device_id=device_id))
+    revoke_device(connection, "default", device_id)
+
+    with pytest.raises(RegistryError, match="must be after valid_from, which is now") as raised:
+        add_device(connection, "default", NewDevice(device_id=device_id, valid_to=datetime(2020, 1, 1, tzinfo=UTC)))
+
+    assert (raised.value.code, raised.value.field) == ("invalid_device", "valid_to")
+
+
+def test_sites_of_a_kind_that_there_is_not_are_told(plimsoll: Plimsoll) -> None:
+    listed = plimsoll("sites", "list", "--kind", "buss", check=False)
+
+    assert listed.returncode == 1 and "--kind buss: write one of bus, venue, area, stop" in listed.stderr
+
+
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
