@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,20 @@ def test_headways_are_those_of_one_day_when_a_feed_holds_several_seasons(tmp_pat
     )  # fmt: skip
 
     assert read_feed(feed).headways() == {("1", 0): (None, 1800)}, "one of a season, and one that always runs"
+
+
+def test_columns_of_stop_times_that_nobody_reads_take_no_memory(tmp_path: Path) -> None:
+    def peak(folder: str, unread: int) -> int:
+        names = ["trip_id", "departure_time", "stop_id", "stop_sequence", *(f"unread_{n}" for n in range(unread))]
+        lines = [f"down,07:00:00,n,{number}" + "," * unread for number in range(5_000)]
+        feed = written(tmp_path / folder, stop_times="\n".join([",".join(names), *lines]))
+        tracemalloc.start()
+        read_feed(feed)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    assert peak("wide", 40) < 2 * peak("narrow", 0)
 
 
 def test_a_calendar_without_services_says_nothing(tmp_path: Path) -> None:
