@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 PEAK_HOURS = (6, 7, 8, 16, 17, 18)
-"""Local hours in which most feeds' cities ride to and from work."""
+"""Local hours in which most cities ride to and from work; a test ties them to those of recommendations and marts."""
 _HOURS = range(30)  # a service day may run into the next morning
 _MIDDLE_OF_HOUR_S = 1800
 
