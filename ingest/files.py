@@ -5,10 +5,12 @@ Only reading: what a column means to a contract is `columns`' part.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import itertools
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,7 +72,7 @@ def open_rows(path: Path) -> Iterator[RowFile]:
                 yield (_Csv if suffix == ".csv" else _Ndjson)(path, raw, plain)
         else:
             raise PlimsollError(f"{path.name}: only {KINDS} can be read")
-    except (OSError, EOFError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
         raise PlimsollError(f"{path.name}: cannot be read: {error}") from error
 
 
@@ -152,6 +154,8 @@ class _Ndjson:
             line = self._plain.readline(MAX_LINE_BYTES)
             if not line:
                 return
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             if len(line) == MAX_LINE_BYTES:
                 raise PlimsollError(
                     f"{self._name}: line {number} is longer than {MAX_LINE_BYTES >> 20} MB; "
@@ -182,6 +186,7 @@ class _Parquet:
             self._file = parquet.ParquetFile(path, memory_map=True, pre_buffer=False)
         except pa.ArrowInvalid as error:
             raise PlimsollError(f"{path.name}: cannot be read: {error}") from error
+        self._name = path.name
         self.size = path.stat().st_size
         self.columns = tuple(self._file.schema_arrow.names)
         self._rows_read = 0
@@ -192,6 +197,9 @@ class _Parquet:
     def chunks(self, columns: Sequence[str] | None) -> Iterator[list[Record]]:
         assert columns is not None
         unique = list(dict.fromkeys(columns))
+        for name in unique:
+            if self.columns.count(name) > 1:
+                raise PlimsollError(f"{self._name}: two columns are called '{name}'; give each a name of its own")
         for batch in self._file.iter_batches(batch_size=CHUNK_ROWS, columns=unique, use_threads=False):
             values = {name: _values(batch.column(name)) for name in unique}
             yield list(zip(*(values[name] for name in columns), strict=True))
@@ -203,5 +211,8 @@ def _values(column: Any) -> list[Any]:
 
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":  # Python's times end at microseconds
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-    values: list[Any] = column.to_pylist()
+    try:
+        values: list[Any] = column.to_pylist()
+    except OverflowError:  # a time beyond Python's years: as text the contract refuses that row alone
+        values = column.cast(pa.string()).to_pylist()
     return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -37,7 +37,6 @@ Hold = Annotated[
     ),
 ]
 DEFAULT_STREAM = "occupancy.events"
-_KINDS = ("venue", "area", "bus", "stop")
 
 
 def plan(
@@ -77,8 +76,11 @@ def require_tenant(connection: psycopg.Connection, tenant_id: str) -> None:
 
 def check_kind(kind: str) -> None:
     """Refuse a kind of site that the registry does not know."""
-    if kind not in _KINDS:
-        raise PlimsollError(f"--kind {kind}: write one of {', '.join(_KINDS)}")
+    from ingest.registry import entries
+
+    kinds = get_args(entries.Kind)
+    if kind not in kinds:
+        raise PlimsollError(f"--kind {kind}: write one of {', '.join(kinds)}")
 
 
 def register(connection: psycopg.Connection, plan: Plan, kind: str, hold: float | None, survey: SiteSurvey) -> None:

@@ -17,6 +17,7 @@ from ingest.registry.tenants import put_tenant
 
 EVERY_SITE = "*"
 LONGEST = timedelta(days=366)
+_LAST_DAY = datetime(9999, 12, 31)  # noqa: DTZ001  on any clock; no day follows it
 EVENTS = """
     SELECT calendar_event_id, site_id, starts_at, ends_at, kind, name, known_at, created_at
     FROM registry.calendar_events
@@ -53,7 +54,8 @@ class NewCalendarEvent(BaseModel):
     site_id: Annotated[Name, Field(description="A site, a series such as `route:1:0`, or * for all.")] = EVERY_SITE
     start: Annotated[NaiveDatetime, Field(description="On the site's clock: a day, or a day and time.")]
     end: Annotated[
-        NaiveDatetime, Field(description="On the site's clock. If start and end have no time, it is the last day.")
+        NaiveDatetime,
+        Field(lt=_LAST_DAY, description="On the site's clock. If start and end have no time, it is the last day."),
     ]
     kind: Annotated[
         EventKind,

@@ -88,8 +88,11 @@ def list_sites(
     kind: Annotated[str | None, typer.Option(help="Only bus, venue, area or stop.")] = None, tenant: Tenant = None
 ) -> None:
     """Show the sites."""
+    from ingest.options import check_kind
     from ingest.registry.sites import list_sites
 
+    if kind is not None:
+        check_kind(kind)
     with registry(tenant) as (connection, tenant_id):
         rows = list_sites(connection, tenant_id, kind=kind)
     table(
@@ -100,7 +103,10 @@ def list_sites(
 
 @sites.command("import")
 def import_sites(file: CsvFile, tenant: Tenant = None) -> None:
-    """Register a file's sites, or bring them up to date; all rows or none."""
+    """Register a file's sites, or change those that are registered; all rows or none.
+
+    What the file leaves out of a registered site, as a column or as an empty cell, stays as it is.
+    """
     from ingest.registry.csv_files import read_entries
     from ingest.registry.entries import NewSite
     from ingest.registry.sites import put_sites
@@ -161,8 +167,8 @@ def import_devices(
 ) -> None:
     """Register a file's devices; all rows or none.
 
-    One that is registered already is moved if its site changed, and keeps its secret. A row without a secret is a
-    device that need not sign, unless --secrets-to is given.
+    One that is registered already is moved if the row names another site, and keeps its secret. A row without a secret
+    is a device that need not sign, unless --secrets-to is given.
     """
     from ingest.registry.csv_files import read_entries
     from ingest.registry.entries import NewDevice

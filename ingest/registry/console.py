@@ -53,6 +53,7 @@ def checked(entry: type[Entry], /, **values: Any) -> Entry:
 def table(rows: list[dict[str, Any]], columns: list[str]) -> None:
     """Show rows, or say that there are none."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     if not rows:
@@ -60,7 +61,7 @@ def table(rows: list[dict[str, Any]], columns: list[str]) -> None:
         return
     shown = Table(*columns)
     for row in rows:
-        shown.add_row(*(_cell(row[name]) for name in columns))
+        shown.add_row(*(escape(_cell(row[name])) for name in columns))
     console = Console()
     # In a pipe there is no width to keep to, and folded names would be of no use.
     (console if console.is_terminal else Console(width=400)).print(shown)

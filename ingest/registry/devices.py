@@ -70,7 +70,8 @@ def add_device(connection: psycopg.Connection, tenant_id: str, device: NewDevice
     """Register a device; return its secret, which nothing tells afterwards (None: it need not sign).
 
     Raises:
-        RegistryError: already_registered, for a time in which it is registered.
+        RegistryError: already_registered, for a time in which it is registered; invalid_device, if it was registered
+            before and this registration would end before it begins.
     """
     secret = (device.secret or secrets.token_urlsafe(32)) if device.signs else None
     with connection.transaction():
@@ -79,6 +80,12 @@ def add_device(connection: psycopg.Connection, tenant_id: str, device: NewDevice
         known = list_devices(connection, tenant_id, device_id=device.device_id)
         # Data from before its registration are its own too, unless somebody had the name before.
         valid_from = device.valid_from or (now if known else None)
+        if valid_from is not None and device.valid_to is not None and device.valid_to <= valid_from:
+            raise RegistryError(
+                "invalid_device",
+                f"valid_to of '{device.device_id}' must be after valid_from, which is now: it was registered before",
+                "valid_to",
+            )
         overlapping = connection.execute(
             "SELECT FROM registry.devices WHERE tenant_id = %s AND device_id = %s"
             " AND valid_from < coalesce(%s::timestamptz, 'infinity')"
@@ -157,9 +164,10 @@ def _counting(connection: psycopg.Connection, tenant_id: str, device_id: str) ->
 
 
 def _end(connection: psycopg.Connection, tenant_id: str, device_id: str, at: datetime) -> None:
+    # What is planned goes on: only revoking drops it.
     connection.execute(
-        "UPDATE registry.devices SET valid_to = %s"
-        " WHERE tenant_id = %s AND device_id = %s AND valid_from < %s AND valid_to > %s",
+        "UPDATE registry.devices SET valid_to = %s WHERE tenant_id = %s AND device_id = %s"
+        " AND valid_from <= clock_timestamp() AND valid_from < %s AND valid_to > %s",
         [at, tenant_id, device_id, at, at],
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -89,7 +89,7 @@ class NewSite(BaseModel):
     )
 
     site_id: Annotated[Name, Field(description="What its events call it.")]
-    name: Annotated[Name, Field(description="What people call it; by default its id.")] = ""
+    name: Annotated[Name | None, Field(description="What people call it; by default its id.")] = None
     kind: Kind
     capacity: Annotated[
         int | None, Field(ge=1, le=1_000_000, description="People that fit; by default seats and standing together.")
@@ -109,22 +109,10 @@ class NewSite(BaseModel):
         Field(ge=1, le=86_400, description="How long a count holds without another; by default by kind (seconds)."),
     ] = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _named_by_its_id(cls, values: Any) -> Any:
-        if isinstance(values, dict) and not values.get("name") and "site_id" in values:
-            return {**values, "name": values["site_id"]}
-        return values
-
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _placed(self) -> Self:
         if (self.lat is None) != (self.lon is None):
             raise ValueError("lat, lon: a position needs both")
-        places = (self.seats or 0) + (self.standing or 0)
-        if self.capacity is None and places:
-            self.capacity = places
-        if self.hold_s is None:
-            self.hold_s = HOLD_S[self.kind]
         return self
 
 

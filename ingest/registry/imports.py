@@ -12,6 +12,7 @@ import psycopg
 
 from ingest.registry.devices import add_device, find_device, list_devices, move_device
 from ingest.registry.entries import NewDevice, RegistryError
+from plimsoll.errors import PlimsollError
 
 
 @dataclass
@@ -36,7 +37,7 @@ def import_devices(
 
     Raises:
         RegistryError: a device is registered for that time, and not active.
-        OSError: the secrets cannot be written; nothing was imported.
+        PlimsollError: the secrets cannot be written.
     """
     done, made = Imported(), dict[str, str]()
     with connection.transaction():
@@ -68,7 +69,8 @@ def _bring_up_to_date(connection: psycopg.Connection, tenant_id: str, entry: New
                 "`plimsoll devices rotate`, or revoke the device first",
                 "secret",
             )
-    if find_device(connection, tenant_id, entry.device_id)["site_id"] == entry.site_id:
+    has_moved = find_device(connection, tenant_id, entry.device_id)["site_id"] != entry.site_id
+    if "site_id" not in entry.model_fields_set or not has_moved:
         done.unchanged += 1
     else:
         move_device(connection, tenant_id, entry.device_id, entry.site_id)
@@ -76,8 +78,13 @@ def _bring_up_to_date(connection: psycopg.Connection, tenant_id: str, entry: New
 
 
 def _write_secrets(file: Path, made: dict[str, str]) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", newline="") as opened:
-        writer = csv.writer(opened)
-        writer.writerow(["device_id", "secret"])
-        writer.writerows(made.items())
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", newline="") as opened:
+            writer = csv.writer(opened)
+            writer.writerow(["device_id", "secret"])
+            writer.writerows(made.items())
+    except OSError as error:
+        raise PlimsollError(
+            f"--secrets-to {file}: cannot be written: {error.strerror}; nothing was imported"
+        ) from error

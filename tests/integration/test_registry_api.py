@@ -182,6 +182,7 @@ def test_a_closure_enters_the_calendar_and_leaves_it(service: TestClient, name: 
         ({"kind": "party"}, 422, "kind"),
         ({"end": "2026-12-18"}, 422, None),
         ({"end": "2028-12-18"}, 422, None),
+        ({"start": "9999-12-31", "end": "9999-12-31"}, 422, "end"),
         ({"start": "2026-12-19T00:00:00Z"}, 422, "start"),
         ({"site_id": "nowhere"}, 404, "site_id"),
     ],

@@ -16,7 +16,7 @@ import pytest
 
 from ingest.registry.devices import add_device, exchange_secret, list_devices, move_device, revoke_device
 from ingest.registry.entries import NewDevice, NewSite, RegistryError, SiteChange
-from ingest.registry.sites import add_site, change_site
+from ingest.registry.sites import add_site, change_site, find_site, put_sites
 
 pytestmark = pytest.mark.integration
 Plimsoll = Callable[..., subprocess.CompletedProcess[str]]
@@ -86,6 +86,22 @@ def test_an_old_secret_counts_beside_the_new_one_until_its_time_is_over(
     assert counting == {third}
 
 
+def test_a_planned_registration_outlives_an_exchange_of_the_secret_before_it(
+    connection: psycopg.Connection, device_id: str
+) -> None:
+    handover = datetime.now(UTC) + timedelta(hours=1)
+    add_device(connection, "default", NewDevice(device_id=device_id, site_id="bus-1", valid_to=handover))
+    add_device(connection, "default", NewDevice(device_id=device_id, site_id="bus-2", valid_from=handover))
+
+    exchange_secret(connection, "default", device_id, timedelta(hours=24))
+
+    ends = connection.execute(
+        "SELECT site_id, nullif(valid_to, 'infinity') FROM registry.devices WHERE device_id = %s ORDER BY valid_from",
+        [device_id],
+    ).fetchall()
+    assert ends == [("bus-1", handover), ("bus-1", handover), ("bus-2", None)]
+
+
 def test_a_revoked_device_may_be_registered_anew_and_not_meanwhile_be_moved(
     connection: psycopg.Connection, device_id: str
 ) -> None:
@@ -132,22 +148,49 @@ def test_a_sites_capacity_and_hold_time_follow_from_what_is_known(connection: ps
     assert raised.value.field == "time_zone"
 
 
+def test_a_name_with_brackets_is_listed_as_it_is(connection: psycopg.Connection, plimsoll: Plimsoll) -> None:
+    tenant = f"t-{uuid.uuid4().hex[:8]}"
+    for site_id, name in (("a", "Gate [/]"), ("b", "Hall [north]")):
+        add_site(connection, tenant, NewSite(site_id=site_id, kind="venue", name=name))
+
+    listed = plimsoll("sites", "list", "--tenant", tenant, check=False)
+
+    assert "Gate [/]" in listed.stdout and "Hall [north]" in listed.stdout, listed.stderr[-300:]
+
+
 def test_a_csv_of_sites_is_taken_and_brings_known_ones_up_to_date(
     connection: psycopg.Connection, plimsoll: Plimsoll, tmp_path: Path
 ) -> None:
     mark = uuid.uuid4().hex[:8]
     file = tmp_path / "sites.csv"
     file.write_text(
-        f"\ufeffsite_id;kind;capacity;time_zone\n{mark}-a;venue;100;Europe/Zürich\n".replace("Zürich", "London")
+        f"\ufeffsite_id;kind;capacity;time_zone;hold_s;lat;lon\n{mark}-a;venue;100;Europe/London;900;51.5;-0.1\n"
     )
     plimsoll("sites", "import", str(file))
     file.write_text(f"site_id,kind,name,capacity\n{mark}-a,venue,Old hall,120\n{mark}-b,bus,,\n")
     plimsoll("sites", "import", str(file))
 
     rows = connection.execute(
-        "SELECT name, kind, capacity, hold_s FROM registry.sites WHERE site_id LIKE %s ORDER BY site_id", [f"{mark}%"]
+        "SELECT name, kind, capacity, time_zone, hold_s, lat FROM registry.sites"
+        " WHERE site_id LIKE %s ORDER BY site_id",
+        [f"{mark}%"],
     ).fetchall()
-    assert rows == [("Old hall", "venue", 120, 1800), (f"{mark}-b", "bus", None, 300)]
+    assert rows == [
+        ("Old hall", "venue", 120, "Europe/London", 900, 51.5), (f"{mark}-b", "bus", None, "UTC", 300, None),
+    ]  # fmt: skip
+
+
+def test_a_capacity_that_was_the_sum_of_the_places_follows_them(connection: psycopg.Connection) -> None:
+    site = {"site_id": f"bus-{uuid.uuid4().hex[:8]}", "kind": "bus"}
+    known = []
+    for change in ({"seats": 30, "standing": 50, "name": "Old bus"}, {"seats": 40}, {"capacity": 70}, {"seats": 43}):
+        put_sites(connection, "default", [NewSite.model_validate(site | change)])
+        found = find_site(connection, "default", site["site_id"])
+        known.append((found["name"], found["seats"], found["standing"], found["capacity"]))
+
+    assert known == [
+        ("Old bus", 30, 50, 80), ("Old bus", 40, 50, 90), ("Old bus", 40, 50, 70), ("Old bus", 43, 50, 70),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -183,7 +226,7 @@ def test_a_csv_of_devices_gets_secrets_in_a_private_file_and_moves_known_ones(
     file.write_text(f"device_id,site_id,secret\n{device_id},bus-1,\n{device_id}-own,bus-2,{own}\n")
 
     first = plimsoll("devices", "import", str(file), "--secrets-to", str(out))
-    file.write_text(f"device_id,site_id\n{device_id},bus-9\n{device_id}-own,bus-2\n{device_id}-plain,bus-3\n")
+    file.write_text(f"device_id,site_id\n{device_id},bus-9\n{device_id}-own,\n{device_id}-plain,bus-3\n")
     second = plimsoll("devices", "import", str(file))
     file.write_text(f"device_id,secret\n{device_id}-new,\n{device_id},another-secret-than-its-own\n")
     refused = plimsoll("devices", "import", str(file), check=False)
@@ -198,6 +241,37 @@ def test_a_csv_of_devices_gets_secrets_in_a_private_file_and_moves_known_ones(
     assert "registered 1, moved 1, unchanged 1" in second.stdout
     assert refused.returncode == 1 and "registered with another secret" in refused.stderr
     assert stored(connection, f"{device_id}-new") == []
+
+
+def test_devices_whose_secrets_cannot_be_written_are_not_imported(
+    connection: psycopg.Connection, plimsoll: Plimsoll, tmp_path: Path, device_id: str
+) -> None:
+    file = tmp_path / "devices.csv"
+    file.write_text(f"device_id\n{device_id}\n")
+
+    refused = plimsoll("devices", "import", str(file), "--secrets-to", str(tmp_path / "none" / "s.csv"), check=False)
+
+    assert refused.returncode == 1 and "Traceback" not in refused.stderr
+    assert "s.csv: cannot be written" in refused.stderr and "nothing was imported" in refused.stderr
+    assert stored(connection, device_id) == []
+
+
+def test_a_registration_that_would_end_before_it_begins_is_refused_with_its_field(
+    connection: psycopg.Connection, device_id: str
+) -> None:
+    add_device(connection, "default", NewDevice(device_id=device_id))
+    revoke_device(connection, "default", device_id)
+
+    with pytest.raises(RegistryError, match="must be after valid_from, which is now") as raised:
+        add_device(connection, "default", NewDevice(device_id=device_id, valid_to=datetime(2020, 1, 1, tzinfo=UTC)))
+
+    assert (raised.value.code, raised.value.field) == ("invalid_device", "valid_to")
+
+
+def test_sites_of_a_kind_that_there_is_not_are_told(plimsoll: Plimsoll) -> None:
+    listed = plimsoll("sites", "list", "--kind", "buss", check=False)
+
+    assert listed.returncode == 1 and "--kind buss: write one of bus, venue, area, stop" in listed.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,38 @@ def test_the_next_feed_replaces_the_last_and_keeps_what_people_set(
     ) == [("1", 0, "Renamed", 300, 5), ("own", 0, "Registered by hand", None, 0)]  # fmt: skip
     assert rows(connection, "SELECT count(*) FROM registry.route_stops WHERE tenant_id = %s", "next") == [(2,)]
     assert rows(connection, "SELECT count(*) FROM registry.frequencies WHERE tenant_id = %s", "next") == [(0,)]
+
+
+def test_headways_are_those_of_one_day_when_a_feed_holds_several_seasons(tmp_path: Path) -> None:
+    seasons = {"spring": "20260101,20260630", "autumn": "20260701,20261231", "always": ","}
+    feed = written(
+        tmp_path / "feed", frequencies=None,
+        calendar="\n".join(["service_id,wednesday,start_date,end_date", *(f"{s},1,{d}" for s, d in seasons.items())]),
+        trips="\n".join(["trip_id,route_id,service_id,direction_id", *(f"{s},1,{s},0" for s in seasons)]),
+        stop_times="\n".join(["trip_id,departure_time,stop_id,stop_sequence", *(f"{s},12:00:00,n,1" for s in seasons)]),
+    )  # fmt: skip
+
+    assert read_feed(feed).headways() == {("1", 0): (None, 1800)}, "one of a season, and one that always runs"
+
+
+def test_columns_of_stop_times_that_nobody_reads_take_no_memory(tmp_path: Path) -> None:
+    def peak(folder: str, unread: int) -> int:
+        names = ["trip_id", "departure_time", "stop_id", "stop_sequence", *(f"unread_{n}" for n in range(unread))]
+        lines = [f"down,07:00:00,n,{number}" + "," * unread for number in range(5_000)]
+        feed = written(tmp_path / folder, stop_times="\n".join([",".join(names), *lines]))
+        tracemalloc.start()
+        read_feed(feed)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    assert peak("wide", 40) < 2 * peak("narrow", 0)
+
+
+def test_a_calendar_without_services_says_nothing(tmp_path: Path) -> None:
+    feed = written(tmp_path / "feed", calendar="monday,wednesday\n1,1\n")
+
+    assert read_feed(feed).weekday_services == {"week"}, "that of most trips"
 
 
 def test_trips_and_shapes_that_share_an_id_are_told_apart(tmp_path: Path) -> None:

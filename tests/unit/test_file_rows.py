@@ -103,7 +103,7 @@ def test_every_format_gives_the_same_events(tmp_path: Path) -> None:
     ]
     lines = [",".join("" if v is None else str(v) for v in r.values()) for r in records]
     text = "\n".join(["Lot,Places,Cars,When", *lines])
-    ndjson = "\n".join(json.dumps(r) for r in records)
+    ndjson = "\ufeff" + "\n".join(json.dumps(r) for r in records)
     (tmp_path / "lots.csv.gz").write_bytes(gzip.compress(text.encode()))
     (tmp_path / "lots.ndjson.gz").write_bytes(gzip.compress(ndjson.encode()))
     table = pa.Table.from_pylist(records)
@@ -118,6 +118,26 @@ def test_every_format_gives_the_same_events(tmp_path: Path) -> None:
         tmp_path / "lots.parquet", tmp_path / "typed.parquet",
     ):  # fmt: skip
         assert landed(plan(other)) == wanted, other.name
+
+
+def test_a_time_beyond_all_calendars_is_refused_alone(tmp_path: Path) -> None:
+    times = pa.array([1_467_363_600, 10**12, None, -(10**12)], pa.timestamp("s"))
+    table = pa.table({"Lot": ["A"] * 4, "Places": [100] * 4, "Cars": [5] * 4, "When": times})
+    parquet.write_table(table, tmp_path / "lots.parquet")
+
+    good, *refused = landed(plan(tmp_path / "lots.parquet"))
+
+    assert good.ts_device == datetime(2016, 7, 1, 8, tzinfo=UTC)
+    assert refused == [("invalid_field", "ts_device"), ("missing_field", "ts_device"), ("invalid_field", "ts_device")]
+
+
+def test_parquet_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    names = ["Lot", "Places", "Cars", "Cars", "When"]
+    table = pa.Table.from_arrays([pa.array([number]) for number in range(5)], names=names)
+    parquet.write_table(table, tmp_path / "lots.parquet")
+
+    with pytest.raises(PlimsollError, match=r"lots\.parquet: two columns are called 'Cars'"):
+        rows(plan(tmp_path / "lots.parquet"))
 
 
 def test_ndjson_without_a_mapping_is_the_messages_themselves(tmp_path: Path) -> None:
@@ -195,6 +215,7 @@ def test_the_size_of_a_chunk_makes_no_difference(
         ("lots.csv", b'Lot,Places,Cars,When\nA,1,1,"2016-01-01\n' + b"x" * 200_000, "quotation mark left open"),
         ("lots.csv", b"Lot,Places,Cars,When\nA,1,1,soon\n", "'soon' cannot be read as ts_device"),
         ("lots.csv.gz", b"Lot,Places", "Not a gzipped file"),
+        ("lots.csv.gz", gzip.compress(b"Lot,Places")[:10] + b"\xff" * 20, "lots.csv.gz: cannot be read"),
         ("lots.parquet", b"Lot,Places", "cannot be read"),
         ("lots.xlsx", b"", "only .csv"),
     ],

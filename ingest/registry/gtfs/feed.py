@@ -20,6 +20,8 @@ from ingest.registry.gtfs.timetable import Frequency, ShapePoint, Stop, Timetabl
 from plimsoll.errors import PlimsollError
 
 _TIME = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)")
+_STOP_TIMES = ("trip_id", "stop_id", "stop_sequence", "departure_time", "arrival_time")
+"""What is read of stop_times.txt: it may have millions of rows, and as many columns again that nobody needs."""
 Row = dict[str, str]
 
 
@@ -37,7 +39,8 @@ def read_feed(path: Path) -> Timetable:
     }
     stops = _stops(tables, gaps)
     trip_rows = tables.required("trips.txt", "trip_id", "route_id")
-    stop_times, shape_rows = tables.optional("stop_times.txt") or [], tables.optional("shapes.txt") or []
+    stop_times = tables.optional("stop_times.txt", *_STOP_TIMES) or []
+    shape_rows = tables.optional("shapes.txt") or []
     tell_trips_apart(trip_rows, stop_times, gaps)
     own_shapes = tell_shapes_apart(shape_rows, gaps)
     trips = _trips(trip_rows, names, gaps)
@@ -77,14 +80,21 @@ class _Tables:
         else:
             raise PlimsollError(f"{path}: neither a folder nor a zip file with a GTFS feed")
 
-    def optional(self, name: str) -> list[Row] | None:
-        """A file's rows, cells stripped; None if the feed does not have it."""
+    def optional(self, name: str, *columns: str) -> list[Row] | None:
+        """A file's rows, cells stripped, with all columns or only those named; None if the feed does not have it."""
         content = self._read(name)
         if content is None:
             return None
         try:
-            reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), skipinitialspace=True)
-            return [{(k or "").strip(): (v or "").strip() for k, v in row.items() if k is not None} for row in reader]
+            text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+            reader = csv.reader(text, skipinitialspace=True)
+            header = [column.strip() for column in next(reader, [])]
+            wanted = [(place, column) for place, column in enumerate(header) if not columns or column in columns]
+            return [
+                {column: row[place].strip() if place < len(row) else "" for place, column in wanted}
+                for row in reader
+                if row
+            ]
         except (UnicodeDecodeError, csv.Error) as error:
             raise PlimsollError(f"{self._path}, {name}: not UTF-8 CSV: {error}") from error
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 PEAK_HOURS = (6, 7, 8, 16, 17, 18)
-"""Local hours in which most feeds' cities ride to and from work."""
+"""Local hours in which most cities ride to and from work; a test ties them to those of recommendations and marts."""
 _HOURS = range(30)  # a service day may run into the next morning
 _MIDDLE_OF_HOUR_S = 1800
 
@@ -121,12 +121,18 @@ class Timetable:
 
 
 def weekday_services(calendar: Iterable[dict[str, str]], trips: Iterable[Trip]) -> frozenset[str]:
-    """The services of a usual Wednesday; those of most trips where no calendar says."""
-    running = frozenset(row["service_id"] for row in calendar if row.get("wednesday") == "1")
+    """The services of a usual Wednesday, that on which most trips run; those of most trips where no calendar says."""
     counts = Counter(trip.service_id for trip in trips)
-    if running & counts.keys():
-        return running
-    return frozenset(service_id for service_id, _ in counts.most_common(1))
+    periods = [
+        (row.get("start_date") or "", row.get("end_date") or "99999999", row.get("service_id", ""))
+        for row in calendar
+        if row.get("wednesday") == "1"
+    ]
+    # Feeds hold several seasons side by side. Most services run together on a day on which some period begins.
+    days = sorted({start for start, _, _ in periods})
+    by_day = [frozenset(service for start, end, service in periods if start <= day <= end) for day in days]
+    best = max(by_day, key=lambda services: sum(counts[service] for service in services), default=frozenset[str]())
+    return best if best & counts.keys() else frozenset(service for service, _ in counts.most_common(1))
 
 
 def _headway(departures_per_hour: Iterable[float]) -> int | None:
