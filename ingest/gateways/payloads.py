@@ -76,4 +76,8 @@ def _with_instant(event: dict[str, Any], name: str, sent_as: str | None = None) 
         raise InvalidEvent("invalid_field", f"'{value[:40]}' is not an ISO 8601 time", sent_as or name) from None
     if at.tzinfo is None:
         raise InvalidEvent("invalid_field", "has no time zone: end it with Z or an offset", sent_as or name)
+    try:
+        at.astimezone(UTC)
+    except OverflowError:  # a default such as 0001-01-01T00:00:00+07:00
+        raise InvalidEvent("invalid_field", f"'{value[:40]}' lies outside years 1 to 9999", sent_as or name) from None
     return event | {name: at}

@@ -151,14 +151,15 @@ def test_traffic_counts_over_the_websocket_are_each_answered(
         for message in (
             TRAFFIC_COUNT | {"stream_id": stream_id},
             TRAFFIC_COUNT | {"stream_id": "no-uuid"},
+            TRAFFIC_COUNT | {"stream_id": stream_id, "timestamp": "0001-01-01T00:00:00+07:00"},
             TRAFFIC_COUNT | {"stream_id": stream_id, "timestamp": "2025-12-02T15:26:42+0700"},
         ):
             socket.send(json.dumps(message))
             answers.append(json.loads(socket.recv()))
     plimsoll("lander", "run", "--until-caught-up")
 
-    assert [a["status"] for a in answers] == ["ok", "error", "ok"]
-    assert answers[1]["field"] == "stream_id"
+    assert [a["status"] for a in answers] == ["ok", "error", "error", "ok"]
+    assert [a["field"] for a in answers[1:3]] == ["stream_id", "timestamp"]
     rows = connection.execute(
         "SELECT to_char(ts_device, 'HH24:MI'), utc_offset_s, total_in_area FROM raw.traffic_counts"
         " WHERE stream_id = %s ORDER BY 1", [stream_id],
