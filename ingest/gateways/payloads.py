@@ -25,14 +25,15 @@ def bus_event(payload: Payload) -> dict[str, Any]:
 
 
 def venue_event(payload: Payload, received_at: datetime) -> dict[str, Any]:
-    """A venue's head count (`count`, `device_id`, `ts`?); without `ts` it was counted when it came in."""
+    """A venue's head count (`count`, `device_id`, `ts` or `ts_device`); without a time it was counted on arrival."""
     event = _unsigned(payload)
     if "count" in event:
         event.setdefault("occupancy", event.pop("count"))
     if "occupancy" not in event:
         raise InvalidEvent("missing_field", "is required", "count")
-    event["ts_device"] = event.pop("ts", None) or received_at
-    return _with_instant(event, "ts_device", "ts")
+    sent_as = "ts" if event.get("ts") else "ts_device"
+    event["ts_device"] = event.pop("ts", None) or event.get("ts_device") or received_at
+    return _with_instant(event, "ts_device", sent_as)
 
 
 def traffic_count(payload: Payload) -> dict[str, Any]:
