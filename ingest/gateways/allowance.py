@@ -27,11 +27,21 @@ class Allowance:
     def take(self, client: tuple[str, ...], events: int) -> int | None:
         """Take from a client's allowance; None if it had so much, else how long it should wait (s).
 
-        What alone is more than a minute's allowance takes the whole of it.
+        What alone is more than a minute's allowance takes the whole of it. What is refused takes nothing: a list that
+        is sent again and again would stand in its own way.
         """
-        if not self.events_per_minute or not events:
+        if not self.events_per_minute:
             return None
         if self._limiter.hit(self._item, *client, cost=min(events, self.events_per_minute)):
             return None
+        return self._wait_s(client)
+
+    def look(self, client: tuple[str, ...]) -> int | None:
+        """As `take` of one event, and take nothing."""
+        if not self.events_per_minute or self._limiter.test(self._item, *client):
+            return None
+        return self._wait_s(client)
+
+    def _wait_s(self, client: tuple[str, ...]) -> int:
         wait_s = self._limiter.get_window_stats(self._item, *client).reset_time - time.time()
         return min(max(1, math.ceil(wait_s)), _LONGEST_WAIT_S)

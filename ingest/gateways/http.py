@@ -137,14 +137,14 @@ class _Limits:
     unregistered_devices: bool
     allowance: Allowance
 
-    def require_allowance(self, connection: HTTPConnection, tenant_id: str, events: int) -> None:
-        """Take so many events from the client's allowance.
+    def require_allowance(self, connection: HTTPConnection, tenant_id: str, events: int | None) -> None:
+        """Take so many events from the client's allowance; with None, only see that something is left.
 
         Raises:
             RequestRefused: it has used it up.
         """
-        address = connection.client.host if connection.client else ""
-        wait_s = self.allowance.take((tenant_id, address), events)
+        client = (tenant_id, connection.client.host if connection.client else "")
+        wait_s = self.allowance.look(client) if events is None else self.allowance.take(client, events)
         if wait_s is not None:
             bound = f"more than {self.allowance.events_per_minute:,} events a minute from one client"
             raise RequestRefused(429, "too_fast", f"{bound}; nothing was taken, send it again later", wait_s)
@@ -171,20 +171,31 @@ def _body(example: dict[str, Any], what: str) -> dict[str, Any]:
 
 
 async def _sent(request: Request, limits: _Limits, tenant_id: str) -> _Sent:
-    limits.require_allowance(request, tenant_id, 1)  # whatever it turns out to be
+    limits.require_allowance(request, tenant_id, None)  # before anything is read
+    try:
+        sent = _opened(await _body_of(request, limits.max_body_bytes))
+    except RequestRefused:
+        limits.require_allowance(request, tenant_id, 1)  # what cannot be read costs as much as an event
+        raise
+    limits.require_allowance(request, tenant_id, max(1, len(sent.payloads)))
+    return sent
+
+
+async def _body_of(request: Request, max_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > limits.max_body_bytes:
-            raise RequestRefused(
-                413, "content_too_large", f"the body is larger than {limits.max_body_bytes:,} bytes; send less at once"
-            )
-    text = bytes(body)
+        if len(body) > max_bytes:
+            bound = f"the body is larger than {max_bytes:,} bytes; send less at once"
+            raise RequestRefused(413, "content_too_large", bound)
+    return bytes(body)
+
+
+def _opened(text: bytes) -> _Sent:
     document = _decoded(text)
     payloads = document if isinstance(document, list) else [document]
     if len(payloads) > MAX_EVENTS:
         raise RequestRefused(413, "too_many", f"more than {MAX_EVENTS:,} events; send them in several requests")
-    limits.require_allowance(request, tenant_id, len(payloads) - 1)
     return _Sent(payloads, SentText(text))
 
 

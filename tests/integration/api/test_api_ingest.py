@@ -22,9 +22,9 @@ def count(number: int) -> dict[str, Any]:
 
 
 def test_a_client_that_sends_too_fast_is_told_when_to_come_again(api: Any, seed: Any) -> None:
-    """Of its 20 events a minute: 12, then 12 that are too many and count as one, then 7."""
+    """Of its 20 events a minute: 12, then 12 that are too many and do not count, then 8."""
     with api(max_events_per_minute=20) as client:
-        answers = [client.post("/api/occupancy/ingest", json=events(n)) for n in (12, 12, 7, 1)]
+        answers = [client.post("/api/occupancy/ingest", json=events(n)) for n in (12, 12, 8, 1)]
         with client.websocket_connect("/ws") as socket:
             socket.send_json(count(1))
             told = socket.receive_json()
