@@ -6,6 +6,7 @@ environment says nothing.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,8 @@ from plimsoll.errors import PlimsollError
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 STACK_ENV = "stack.env"
+# An @ behind the one that ends user and password: one of the two belongs to a password that is not encoded.
+_STRAY_AT = re.compile(r"postgres(?:ql)?://(?>(?:[^@/]*@)?)[^?]*@")
 
 
 class Settings(BaseSettings):
@@ -77,14 +80,20 @@ class Settings(BaseSettings):
         return settings
 
     def require_database_url(self) -> str:
-        """The database's address.
+        """The database's address, as libpq reads it.
 
         Raises:
-            PlimsollError: there is none; the message says the two ways to get one.
+            PlimsollError: there is none, and the message says the two ways to get one; or it cannot be read.
         """
         if self.database_url is None:
             raise PlimsollError("No database: start the local stack with `make up`, or set DATABASE_URL.")
-        return self.database_url.get_secret_value()
+        database_url = self.database_url.get_secret_value()
+        if not _is_readable(database_url):
+            raise PlimsollError(
+                "DATABASE_URL cannot be read: write postgresql://user:password@host:port/name, "
+                "with % / @ in the password as %25 %2F %40"
+            )
+        return database_url
 
     def require_kafka(self) -> str:
         """The broker's address, as `host:port[,host:port]`.
@@ -114,6 +123,21 @@ class Settings(BaseSettings):
     def dagster_home(self) -> Path:
         """Where Dagster keeps its instance configuration."""
         return self.home / "dagster"
+
+
+def _is_readable(database_url: str) -> bool:
+    """Whether libpq finds everything where it belongs.
+
+    Otherwise its errors quote the password, or part of it that was taken for a host, a port or a name.
+    """
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        ports = str(conninfo_to_dict(database_url).get("port", ""))
+    except ProgrammingError:
+        return False
+    return not _STRAY_AT.match(database_url) and all(port.isdigit() for port in ports.split(",") if port)
 
 
 def _missing_from(settings: Settings, env_file: Path) -> dict[str, object]:
