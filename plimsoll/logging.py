@@ -1,4 +1,4 @@
-"""One log format for every process: `time level name message key=value`, in UTC."""
+"""One log format for every process, times in UTC: `2026-01-15T12:34:56Z INFO    name message`."""
 
 from __future__ import annotations
 
