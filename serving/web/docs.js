@@ -3,19 +3,46 @@
 import { element, savedKey } from "/static/client.js";
 
 const PROBLEMS = [
+  ["unauthenticated", "401", "In production: send an API key as X-API-Key, or as bearer token."],
+  ["bad_signature", "401", "The device must sign, and `sig` is missing or does not fit the payload and the device's secret."],
+  ["revoked_device", "401", "The device's registration is over, or does not count yet."],
+  ["unregistered_device", "401", "In production: register the device before it sends."],
+  ["not_found", "404", "There is no such address."],
   ["unknown_site", "404", "The tenant has no active site of that id. GET /api/occupancy/now lists them."],
+  ["unknown_device", "404", "The tenant has no device of that id. GET /api/devices lists them."],
+  ["unknown_event", "404", "The tenant's calendar has no event of that id. GET /api/calendar-events lists them."],
   ["no_forecast", "404", "The site is known, but nothing was forecast for it; the detail says why."],
   ["unknown_recommendation", "404", "The tenant has no recommendation of that id."],
   ["unknown_hotspot", "404", "The tenant has no hotspot of that id."],
+  ["unknown_alert", "404", "The tenant has no alert of that id."],
+  ["method_not_allowed", "405", "The address is right, the method is not."],
   ["wrong_state", "409", "It was decided otherwise already, or is not in a state to be decided; the detail says what is possible."],
   ["expired", "409", "It has run out and can no longer be decided."],
+  ["already_registered", "409", "The site or device is registered already; the detail says how to change that."],
+  ["not_active", "409", "No registration of the device counts now: register it again."],
   ["content_too_large", "413", "The body is larger than this service reads; send less at once."],
+  ["too_many", "413", "More events than one request may hold; send them in several."],
   ["invalid_request", "422", "A parameter or the body is not of the documented form; `errors` names the fields."],
   ["invalid_parameter", "422", "A parameter is well-formed but makes no sense here; `errors` names it."],
-  ["unauthenticated", "401", "In production: send an API key as X-API-Key, or as bearer token."],
+  ["invalid_site", "422", "The site would not be valid with these changes; `errors` names the field."],
+  ["invalid_device", "422", "The registration would end before it begins; `errors` names the field."],
+  ["not_json", "422", "What was sent is not valid JSON; the detail says where it breaks off."],
+  ["too_deep", "422", "The JSON is nested too deeply."],
+  ["missing_field", "422", "The event lacks a field that it must have; `errors` names it."],
+  ["invalid_field", "422", "A field of the event has a wrong type, form or range; `errors` names it."],
+  ["incomplete", "422", "The event counts nothing: it needs one of the groups of fields that the detail names."],
+  ["clock_ahead", "422", "The event lies in the future: set the device's clock."],
+  ["clock_behind", "422", "The event lies too far in the past to be true: set the device's clock."],
+  ["nul_character", "422", "A text holds a NUL character, which no table can store."],
+  ["invalid_extra", "422", "Fields that are not documented hold what cannot be kept."],
+  ["too_large", "422", "Fields that are not documented take too much room; send fewer of them."],
+  ["no_site", "422", "In production: the device is registered for no site, and the event names none."],
+  ["too_fast", "429", "The client has used up its events of a minute; send again after the seconds in Retry-After."],
+  ["internal_error", "500", "A fault of the service; the detail carries the reference for its log."],
   ["not_built_yet", "503", "The tables behind the answer do not exist yet: migrate, then run the job refresh_marts."],
   ["database_unavailable", "503", "PostgreSQL does not answer; try again after the seconds in Retry-After."],
-  ["internal_error", "500", "A fault of the service; the detail carries the reference for its log."],
+  ["broker_unavailable", "503", "Kafka did not acknowledge; send the same again after the seconds in Retry-After, repeats do no harm."],
+  ["ingest_off", "503", "This installation has no Kafka: load files, or set one up."],
 ];
 let schemas = {};
 
@@ -174,7 +201,8 @@ function operationDetails(method, path, operation) {
 
 function problemsSection() {
   return element("section", { "aria-labelledby": "problems" }, element("h2", { id: "problems" }, "Problems"),
-    ...prose("Every error is `application/problem+json` (RFC 9457)."),
+    ...prose("Every error is `application/problem+json` (RFC 9457). A list of events ends in one when all are refused; " +
+      "otherwise the answer is 207 and names each that is refused, by the same codes."),
     fieldTable(schemas.Problem),
     table(["Code", "Status", "Meaning"], PROBLEMS.map(([code, status, text]) => element("tr", { id: `problem-${code}` },
       element("td", {}, code), element("td", {}, status), element("td", {}, ...inline(text))))));
