@@ -61,7 +61,8 @@ def spoilt(event: dict[str, Any], count: str, degrees: str, at: str) -> st.Searc
         st.one_of(something, st.floats(0.1, 0.9), st.integers(2**31, 10**40), st.text(max_size=9)).map(changed(count)),
         st.one_of(something, st.floats(181, 1e300), st.integers(181, 10**40)).map(changed(degrees)),
         st.sampled_from(["yesterday", "", "2026-13-01T00:00:00Z", "2026-01-15T12:00:00", "1980-01-01T00:00:00Z",
-                         "2099-01-01T00:00:00Z", "10000-01-01T00:00:00Z"]).map(changed(at)),
+                         "2099-01-01T00:00:00Z", "10000-01-01T00:00:00Z",
+                         "0001-01-01T00:00:00+07:00"]).map(changed(at)),
     )  # fmt: skip
 
 
