@@ -120,7 +120,7 @@ def running_platform(settings: Settings, console: Console) -> Iterator[Platform]
                 postgres_port=settings.postgres_port,
                 kafka_port=settings.kafka_port,
                 kafka_controller_port=settings.kafka_controller_port,
-                database_url=settings.database_url.get_secret_value() if settings.database_url else None,
+                database_url=settings.require_database_url() if settings.database_url else None,
                 bootstrap_servers=settings.kafka_bootstrap_servers,
                 kafka_home=settings.kafka_home,
                 needs_broker=False,
