@@ -87,6 +87,22 @@ def test_only_as_many_extra_vehicles_run_as_stand_by(city: City, day: Experiment
     assert len(used) <= city.services[0].spare_buses
 
 
+def test_a_spare_bus_that_is_back_runs_again_and_one_that_is_not_changes_nothing(city: City) -> None:
+    morning, evening = ExtraVehicle(0, 0, 6.5 * H, 9.5 * H), ExtraVehicle(0, 1, 16.5 * H, 19.5 * H)
+    at_once = ExtraVehicle(0, 1, 9.4 * H, 11 * H)
+
+    def trips(*done: ExtraVehicle) -> tuple[int, ...]:
+        lived = visits(Experiment(city, ON, list(done)), 0)
+        left = lived.departed_s[lived.stop == 0]
+        return tuple(int(((left > h * H) & (left < (h + 3) * H)).sum()) for h in (6.5, 16.5))
+
+    assert city.services[0].spare_buses == 1
+    assert trips(morning, evening) == trips(evening, morning) == (trips(morning)[0], trips(evening)[1])
+    assert trips(evening)[1] >= trips()[1] + 2
+    alone, too_many = (visits(Experiment(city, ON, done), 0) for done in ([morning], [morning, at_once]))
+    assert np.array_equal(alone.departed_s, too_many.departed_s)  # nobody shares a headway with a bus that never came
+
+
 def test_larger_vehicles_take_more_people_in_their_hours_only(day: Experiment) -> None:
     route = busiest_route(day)
     day.act(LargerVehicles(route, 0, 7 * H, 9 * H, capacity=160))
