@@ -186,7 +186,7 @@ def run_route(
             start = start._replace(bus=in_depot.pop(0))
         ready_s, bus, terminal = start.order_s, start.bus, start.terminal
         lane = lanes[terminal]
-        luck = lane.extra_rng if start.extra or start.first_stop else lane.rng
+        luck = lane.extra_rng if start.extra or start.resumes_s else lane.rng
         if start.first_stop:
             leaves_s = ready_s
         else:
@@ -205,11 +205,9 @@ def run_route(
                 continue
         capacity = plan.capacity(terminal, leaves_s, fleet[bus].kind.capacity)
         ends_s, turned = _run_trip(rows, lane, start, capacity, leaves_s, luck, plan)
-        if turned is not None:
-            heapq.heappush(queue, turned)
-        else:
-            back_s = ends_s + TURN_BACK_S + TURN_BACK_SPREAD_S * luck.random()
-            heapq.heappush(queue, _Start(back_s, bus, 1 - terminal, extra=start.extra))
+        # Drawn after a short turn too, or all trips to come would have the luck of others.
+        back_s = ends_s + TURN_BACK_S + TURN_BACK_SPREAD_S * luck.random()
+        heapq.heappush(queue, turned or _Start(back_s, bus, 1 - terminal, extra=start.extra))
     return rows
 
 

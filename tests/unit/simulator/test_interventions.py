@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 
+from ingest.simulator import operation
 from ingest.simulator.city import City
 from ingest.simulator.conditions import conditions_of
 from ingest.simulator.config import CityConfig
@@ -20,7 +22,7 @@ from ingest.simulator.interventions import (
     ShortTurn,
     WaitForNext,
 )
-from ingest.simulator.operation import Visits
+from ingest.simulator.operation import Visit, Visits, _Lane
 
 ON = date(2026, 3, 3)  # a Tuesday
 H = 3600.0
@@ -150,6 +152,28 @@ def test_a_short_turn_leaves_people_behind_and_loses_none(day: Experiment) -> No
         return int(all_visits.boardings[here].sum())
 
     assert stranded > 0 and boarded(after) - boarded(before) == pytest.approx(stranded, abs=1)
+
+
+@pytest.mark.parametrize("to_stop", [0, 3])
+def test_a_short_turn_changes_nobody_elses_luck(day: Experiment, monkeypatch: pytest.MonkeyPatch, to_stop: int) -> None:
+    before = visits(day, route := busiest_route(day))
+    row = next(row for row in np.flatnonzero(before.departed_s > 8 * H) if before.stop[row] == before.stop.max() - 2)
+    bus, direction = int(before.bus[row]), int(before.direction[row])
+    lucks: list[int] = []
+    run_trip = operation._run_trip
+
+    def recorded(rows: list[Visit], lane: _Lane, *rest: Any) -> Any:
+        if lane.direction == direction and (now := lane.rng.bit_generator.state["state"]["state"]) not in lucks:
+            lucks.append(now)
+        return run_trip(rows, lane, *rest)
+
+    monkeypatch.setattr(operation, "_run_trip", recorded)
+    day._run(route)
+    as_it_was = lucks.copy()
+    lucks.clear()
+    day.act(ShortTurn(route, direction, bus, float(before.departed_s[row - 1]) + 1, to_stop))
+    assert len(lucks) in (len(as_it_was), len(as_it_was) - 1)  # one begins with the luck of short turns
+    assert lucks == as_it_was[: len(lucks)]
 
 
 def test_visitors_who_are_told_come_at_the_quiet_hour_and_none_is_lost(day: Experiment) -> None:
