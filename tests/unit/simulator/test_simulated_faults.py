@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from ingest.simulator import City, CityConfig, Faults, SimulatedDay
+from ingest.simulator.clock import day_start
 from ingest.simulator.devices import draw_devices
 from ingest.simulator.noise import Purpose, stream
 from ingest.simulator.operation import Visits
-from ingest.simulator.sensors import read_doors
+from ingest.simulator.sensors import Restart, read_doors
+from ingest.simulator.telemetry import report
 from ingest.simulator.transport import device_stamps
 
 ON = date(2026, 10, 20)
@@ -101,6 +103,17 @@ def test_reboots_start_the_sequence_again(perfect: SimulatedDay) -> None:
     devices = perfect.events[perfect.events["route_id"].notna()]["device_id"].nunique()
     assert 1.35 < starts / devices < 1.65
     assert len(day.events) == len(perfect.events)
+
+
+def test_a_device_counts_its_uptime_from_its_latest_boot() -> None:
+    devices = draw_devices(1, Faults.none(), seed=3)
+    visits = visits_of(np.zeros(600), boardings=0, alightings=0)
+    outage, reboot = Restart(0, 30_000.0, 40_000.0), Restart(0, None, 20_000.0)
+
+    beats = report(visits, [outage, reboot], devices, 3, ON, "Asia/Jakarta").heartbeats
+    at_s = (beats["ts_device"] - day_start(ON, "Asia/Jakarta")).dt.total_seconds()
+    boots = (at_s - beats["uptime_s"].astype(int)).tolist()
+    assert [*dict.fromkeys(boots)] == [-480.0, 20_000.0, 40_000.0]
 
 
 def test_sequence_numbers_show_every_loss(perfect: SimulatedDay) -> None:
