@@ -162,8 +162,8 @@ def send_live(
             if not _await(due_at, from_at, started_at, speed, stop):
                 break
             for address, payloads in _by_address(batch, secrets, city.config.faults.bad_signature).items():
-                bad = _post(client, address, payloads, stop)
-                accepted, refused = accepted + len(payloads) - bad, refused + bad
+                taken, bad = _post(client, address, payloads, stop)
+                accepted, refused = accepted + taken, refused + bad
             if stop.is_set():
                 break
     return accepted, refused
@@ -207,8 +207,12 @@ def _by_address(batch: list[Delivery], secrets: Mapping[str, str], spoilt: float
     return grouped
 
 
-def _post(client: Any, address: str, payloads: list[dict[str, Any]], stop: threading.Event) -> int:
-    """Send until the gateway has taken or refused them; return how many it refused."""
+def _post(client: Any, address: str, payloads: list[dict[str, Any]], stop: threading.Event) -> tuple[int, int]:
+    """Send until the gateway has judged them; return how many it took and refused, none when stopped before.
+
+    Raises:
+        PlimsollError: it refuses whatever it is sent.
+    """
     import httpx
 
     while not stop.is_set():
@@ -218,13 +222,17 @@ def _post(client: Any, address: str, payloads: list[dict[str, Any]], stop: threa
             log.warning("the gateway cannot be reached (%s); trying again in 2 s", error)
             stop.wait(2)
             continue
-        if answer.status_code in (429, 503):
-            stop.wait(float(answer.headers.get("Retry-After", "2")))
+        said = answer.json() if "json" in answer.headers.get("Content-Type", "") else {}
+        if answer.status_code == 429 or (answer.status_code == 503 and said.get("code") != "ingest_off"):
+            wait_s = float(answer.headers.get("Retry-After", "2"))
+            log.warning("the gateway takes nothing now (%s); trying again in %g s", said.get("code"), wait_s)
+            stop.wait(wait_s)
             continue
-        if answer.status_code in (202, 207, 401, 422):  # the city's faults include events that deserve refusal
-            errors = answer.json().get("errors", [])
+        errors = said.get("errors", [])
+        # The city's faults include events that deserve refusal; a refusal that names none of them is of the sender.
+        if answer.is_success or (errors and answer.status_code in (401, 422)):
             if errors:
                 log.info("the gateway refused %d events, the first because of %s", len(errors), errors[0])
-            return len(errors)
+            return len(payloads) - len(errors), len(errors)
         raise PlimsollError(f"the gateway at {address} answered {answer.status_code}: {answer.text[:200]}")
-    return 0
+    return 0, 0
