@@ -6,7 +6,7 @@ import logging
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from ingest.gateways.signatures import sign
 from ingest.lander.landing import Message
 from ingest.registry.rows import register_devices, register_routes, register_sites
 from ingest.simulator.city import City, SimulatedDay
-from ingest.simulator.live import STREAMS, iter_history
+from ingest.simulator.clock import day_start
+from ingest.simulator.live import STREAMS, iter_history, service_date
 from plimsoll.contracts import Contract
 from plimsoll.errors import PlimsollError
 
@@ -25,8 +26,6 @@ log = logging.getLogger(__name__)
 _CANONICAL = {"traffic.counts": {"timestamp": "ts_device"}, "device.heartbeats": {"battery": "battery_percent"}}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_EVENTS_PER_REQUEST = 500
-# Late messages of a day may still be on their way when it ends.
-_LATEST = timedelta(hours=20)
 
 
 def register(connection: psycopg.Connection, city: City) -> None:
@@ -62,10 +61,10 @@ def load_history(
     done_until = _EPOCH + timedelta(microseconds=load.next_offset(STREAMS[0]))
     start_at = max(start_at, done_until)
     landed = rejected = 0
-    first_day = (start_at - _LATEST).astimezone(_zone(city)).date()
-    on_start((end_at.astimezone(_zone(city)).date() - first_day).days + 1)
+    first_day = service_date(city, start_at) - timedelta(days=1)  # some of it may still be on its way
+    on_start((service_date(city, end_at) - first_day).days + 1)
     for day in iter_history(city, first_day, end_at):
-        done_at = min(end_at, datetime.combine(day.service_date + timedelta(days=1), time(), _zone(city)))
+        done_at = min(end_at, day_start(day.service_date + timedelta(days=1), city.config.time_zone))
         # A day's stragglers land with it; a load broken off just then lands them again, and repeats are harmless.
         messages = _messages(day, city.config.tenant_id, start_at)
         rows, bad = load.land(
@@ -105,12 +104,6 @@ def _messages(day: SimulatedDay, tenant_id: str, start_at: datetime) -> Iterator
 
 def _microseconds(at: datetime) -> int:
     return int((at - _EPOCH) / timedelta(microseconds=1))
-
-
-def _zone(city: City) -> Any:
-    from zoneinfo import ZoneInfo
-
-    return ZoneInfo(city.config.time_zone)
 
 
 def _write_truth(day: SimulatedDay, folder: Path) -> None:

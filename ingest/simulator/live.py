@@ -37,7 +37,7 @@ def iter_history(
     Raises:
         ValueError: if `end_at` has no time zone.
     """
-    last = _service_date(city, end_at)
+    last = service_date(city, end_at)
     on = start_date
     while on <= last:
         day = city.day(on).before(end_at)
@@ -56,7 +56,7 @@ def upcoming(city: City, from_at: datetime) -> Iterator[Delivery]:
     Raises:
         ValueError: if `from_at` has no time zone.
     """
-    on = _service_date(city, from_at) - timedelta(days=1)
+    on = service_date(city, from_at) - timedelta(days=1)
     waiting = _Queue.of(city.day(on), city.config.time_zone).since(from_at)
     while True:
         on += timedelta(days=1)
@@ -66,7 +66,12 @@ def upcoming(city: City, from_at: datetime) -> Iterator[Delivery]:
         yield from due.deliveries()
 
 
-def _service_date(city: City, at: datetime) -> date:
+def service_date(city: City, at: datetime) -> date:
+    """Return the local date of an instant.
+
+    Raises:
+        ValueError: if it has no time zone.
+    """
     if at.tzinfo is None:
         raise ValueError(f"The simulator needs an instant with a time zone, got {at.isoformat()} without one.")
     return at.astimezone(ZoneInfo(city.config.time_zone)).date()
