@@ -7,9 +7,11 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psycopg
 
 from ingest.bulk import SIMULATOR_PARTITION, BulkLoad
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 _CANONICAL = {"traffic.counts": {"timestamp": "ts_device"}, "device.heartbeats": {"battery": "battery_percent"}}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_EVENTS_PER_REQUEST = 500
+PIECE_MESSAGES = 100_000
+"""So many of a day land at once: a large city's day need not fit into memory as messages."""
 
 
 def register(connection: psycopg.Connection, city: City) -> None:
@@ -65,12 +69,14 @@ def load_history(
     on_start((service_date(city, end_at) - first_day).days + 1)
     for day in iter_history(city, first_day, end_at):
         done_at = min(end_at, day_start(day.service_date + timedelta(days=1), city.config.time_zone))
-        # A day's stragglers land with it; a load broken off just then lands them again, and repeats are harmless.
-        messages = _messages(day, city.config.tenant_id, start_at)
-        rows, bad = load.land(
-            messages, {topic: max(_microseconds(done_at), load.next_offset(topic)) for topic in STREAMS}
-        )
-        landed, rejected = landed + rows, rejected + bad
+        for from_at, until_at in pairwise(_bounds(day, start_at, done_at)):
+            # A day's stragglers land with it; a load broken off just then lands them again, and repeats are harmless.
+            next_offset = _microseconds(min(until_at, done_at))
+            rows, bad = load.land(
+                list(_messages(day, city.config.tenant_id, from_at, until_at)),
+                {topic: max(next_offset, load.next_offset(topic)) for topic in STREAMS},
+            )
+            landed, rejected = landed + rows, rejected + bad
         _write_truth(day, truth_dir)
         on_day(day.service_date)
     return landed, rejected
@@ -84,10 +90,21 @@ def history_end(connection: psycopg.Connection) -> datetime | None:
     return _EPOCH + timedelta(microseconds=row[0]) if row else None
 
 
-def _messages(day: SimulatedDay, tenant_id: str, start_at: datetime) -> Iterator[Message]:
-    tables = dict(zip(STREAMS, (day.events, day.traffic, day.statuses, day.heartbeats), strict=True))
-    for topic, table in tables.items():
-        fresh = table[table["delivered_at"] >= start_at]
+def _tables(day: SimulatedDay) -> dict[str, pd.DataFrame]:
+    return dict(zip(STREAMS, (day.events, day.traffic, day.statuses, day.heartbeats), strict=True))
+
+
+def _bounds(day: SimulatedDay, start_at: datetime, done_at: datetime) -> list[datetime]:
+    """Instants between which a piece of the day was delivered, from `start_at` to after its last straggler."""
+    delivered = pd.concat([table["delivered_at"] for table in _tables(day).values()]).sort_values()
+    pieces = delivered[delivered >= start_at].iloc[PIECE_MESSAGES::PIECE_MESSAGES].dt.to_pydatetime()
+    end = max([start_at, done_at, *delivered.iloc[-1:].dt.to_pydatetime()]) + timedelta(microseconds=1)
+    return [start_at, *pieces, end]
+
+
+def _messages(day: SimulatedDay, tenant_id: str, from_at: datetime, until_at: datetime) -> Iterator[Message]:
+    for topic, table in _tables(day).items():
+        fresh = _delivered(table, from_at, until_at)
         if fresh.empty:
             continue
         fresh = fresh.rename(columns=_CANONICAL.get(topic, {})).assign(tenant_id=tenant_id)
@@ -95,11 +112,14 @@ def _messages(day: SimulatedDay, tenant_id: str, start_at: datetime) -> Iterator
         lines = fresh.to_json(orient="records", lines=True, date_format="iso", date_unit="us", double_precision=15)
         for delivered_at, line in zip(delivered, lines.encode().splitlines(), strict=True):
             yield Message(topic, SIMULATOR_PARTITION, _microseconds(delivered_at), delivered_at, None, line)
-    for delivered_at, payload in day.malformed[day.malformed["delivered_at"] >= start_at][
-        ["delivered_at", "payload"]
-    ].itertuples(index=False):
+    malformed = _delivered(day.malformed, from_at, until_at)
+    for delivered_at, payload in malformed[["delivered_at", "payload"]].itertuples(index=False):
         at = delivered_at.to_pydatetime()
         yield Message(STREAMS[0], SIMULATOR_PARTITION, _microseconds(at), at, None, payload.encode())
+
+
+def _delivered(table: pd.DataFrame, from_at: datetime, until_at: datetime) -> pd.DataFrame:
+    return table[(table["delivered_at"] >= from_at) & (table["delivered_at"] < until_at)]
 
 
 def _microseconds(at: datetime) -> int:

@@ -1,15 +1,17 @@
-"""The simulated city's history in bulk: all that arrived, whenever it was sent."""
+"""The simulated city's history in bulk: all that arrived, whenever it was sent and wherever a load was broken off."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from ingest.bulk import BulkLoad
+from ingest.lander.landing import Message
 from ingest.simulator import feed, transport
 from ingest.simulator.city import City
 from ingest.simulator.clock import HOUR_S, Floats
@@ -67,3 +69,27 @@ def test_history_holds_what_was_still_on_its_way_when_it_begins(
 ) -> None:
     load(empty, city, tmp_path)
     assert landed(empty) == arrived(city)
+
+
+def test_a_load_lands_in_pieces_and_one_that_was_broken_off_goes_on(
+    empty: psycopg.Connection, city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land, sizes = BulkLoad.land, []
+
+    def breaks(self: BulkLoad, messages: list[Message], until: Mapping[str, int]) -> tuple[int, int]:
+        sizes.append(len(messages))
+        if len(sizes) == 6:
+            raise ConnectionError
+        return land(self, messages, until)
+
+    monkeypatch.setattr(feed, "PIECE_MESSAGES", 500)
+    monkeypatch.setattr(BulkLoad, "land", breaks)
+    with pytest.raises(ConnectionError):
+        load(empty, city, tmp_path)
+    first = landed(empty)
+    load(empty, city, tmp_path)
+    assert max(sizes) <= 2 * 500
+    found, wanted = landed(empty), arrived(city)
+    assert 0 < first.total() < wanted.total()
+    assert set(found) == set(wanted)
+    assert found.total() - wanted.total() < 500  # only what arrives out of its day comes twice
