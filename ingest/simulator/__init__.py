@@ -4,19 +4,3 @@
 `city.upcoming` are its days as one stream. Everything is drawn from (seed, date), so the same configuration gives the
 same bytes in any order of asking. No database and no broker here: who loads and sends is elsewhere.
 """
-
-from ingest.simulator.city import City, SimulatedDay
-from ingest.simulator.config import CityConfig, Faults
-from ingest.simulator.live import STREAMS, iter_history, upcoming
-from ingest.simulator.messages import EVENT_COLUMNS
-
-__all__ = [
-    "EVENT_COLUMNS",
-    "STREAMS",
-    "City",
-    "CityConfig",
-    "Faults",
-    "SimulatedDay",
-    "iter_history",
-    "upcoming",
-]

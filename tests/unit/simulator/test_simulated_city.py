@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ingest.simulator import EVENT_COLUMNS, City, CityConfig, Faults, SimulatedDay
+from ingest.simulator.city import City, SimulatedDay
 from ingest.simulator.conditions import conditions_of
+from ingest.simulator.config import CityConfig, Faults
+from ingest.simulator.messages import EVENT_COLUMNS
 from plimsoll.errors import PlimsollError
 
 TUESDAY = date(2026, 10, 20)

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ingest.simulator import City, CityConfig, Faults, SimulatedDay
+from ingest.simulator.city import City, SimulatedDay
 from ingest.simulator.clock import day_start
+from ingest.simulator.config import CityConfig, Faults
 from ingest.simulator.devices import draw_devices
 from ingest.simulator.noise import Purpose, stream
 from ingest.simulator.operation import Visits

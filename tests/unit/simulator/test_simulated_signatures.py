@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from ingest.gateways.signatures import sign
-from ingest.simulator import City, CityConfig, Faults
+from ingest.simulator.city import City
+from ingest.simulator.config import CityConfig, Faults
 from ingest.simulator.feed import _by_address, _post
 from plimsoll.errors import PlimsollError
 

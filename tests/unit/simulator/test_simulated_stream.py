@@ -8,7 +8,9 @@ from itertools import takewhile
 import pandas as pd
 import pytest
 
-from ingest.simulator import STREAMS, City, CityConfig, Faults, SimulatedDay, iter_history, upcoming
+from ingest.simulator.city import City, SimulatedDay
+from ingest.simulator.config import CityConfig, Faults
+from ingest.simulator.live import STREAMS, iter_history, upcoming
 from ingest.simulator.wire import device_payloads, event_payloads, traffic_payloads
 
 START = date(2026, 10, 18)
