@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -206,12 +206,6 @@ class City:
             truth=self._site_truth(visits, venue_day, area_day, service_date),
             route_truth=route_truth(visits, [s.route for s in self.services], *where),
         )
-
-    def upcoming(self, from_at: datetime) -> Iterator[tuple[datetime, str, dict[str, Any]]]:
-        """Yield what arrives from an instant on, without end; see `live.upcoming`."""
-        from ingest.simulator.live import upcoming  # the stream is told in terms of the city's days
-
-        return upcoming(self, from_at)
 
     @property
     def _capacity(self) -> Floats:

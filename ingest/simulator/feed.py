@@ -20,7 +20,7 @@ from ingest.lander.landing import Message
 from ingest.registry.rows import register_devices, register_routes, register_sites
 from ingest.simulator.city import City, SimulatedDay
 from ingest.simulator.clock import day_start
-from ingest.simulator.live import STREAMS, iter_history, service_date
+from ingest.simulator.live import STREAMS, Delivery, iter_history, service_date, upcoming
 from plimsoll.contracts import Contract
 from plimsoll.errors import PlimsollError
 
@@ -182,13 +182,10 @@ def send_live(
     return accepted, refused
 
 
-Delivery = tuple[datetime, str, dict[str, Any]]
-
-
 def _batches(city: City, from_at: datetime, until: datetime | None) -> Iterator[list[Delivery]]:
     """Deliveries of up to one second of city time together."""
     batch: list[Delivery] = []
-    for delivery in city.upcoming(from_at):
+    for delivery in upcoming(city, from_at):
         if until is not None and delivery[0] >= until:
             break
         if batch and (len(batch) >= MAX_EVENTS_PER_REQUEST or delivery[0] - batch[0][0] > timedelta(seconds=1)):

@@ -21,9 +21,7 @@ CHUNK = 2000
 Delivery = tuple[datetime, str, dict[str, Any]]
 
 
-def iter_history(
-    city: City, start_date: date, end_at: datetime, progress: Callable[[date, int], None] | None = None
-) -> Iterator[SimulatedDay]:
+def iter_history(city: City, start_date: date, end_at: datetime) -> Iterator[SimulatedDay]:
     """Yield the days from `start_date` on, each with what had arrived before `end_at`.
 
     Together with `upcoming(city, end_at)` this is everything that ever arrives from these days on, each once.
@@ -32,7 +30,6 @@ def iter_history(
         city: the city.
         start_date: first service day.
         end_at: an aware instant.
-        progress: called after each day with its date and its number of occupancy events.
 
     Raises:
         ValueError: if `end_at` has no time zone.
@@ -40,10 +37,7 @@ def iter_history(
     last = service_date(city, end_at)
     on = start_date
     while on <= last:
-        day = city.day(on).before(end_at)
-        if progress is not None:
-            progress(on, len(day.events))
-        yield day
+        yield city.day(on).before(end_at)
         on += timedelta(days=1)
 
 

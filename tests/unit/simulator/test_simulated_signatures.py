@@ -14,13 +14,14 @@ from ingest.gateways.signatures import sign
 from ingest.simulator.city import City
 from ingest.simulator.config import CityConfig, Faults
 from ingest.simulator.feed import _by_address, _post
+from ingest.simulator.live import upcoming
 from plimsoll.errors import PlimsollError
 
 
 def test_devices_sign_with_their_registered_secrets_but_for_the_share_of_bad_signatures() -> None:
     city = City.build(CityConfig(buses=28, venues=2, areas=2, faults=Faults(bad_signature=0.25)))
     secrets = {device["device_id"]: device["secret"] for device in city.devices()}
-    batch = list(islice(city.upcoming(datetime(2026, 10, 20, 3, 30, tzinfo=UTC)), 2000))
+    batch = list(islice(upcoming(city, datetime(2026, 10, 20, 3, 30, tzinfo=UTC)), 2000))
 
     sent = [p for payloads in _by_address(batch, secrets, 0.25).values() for p in payloads]
     again = [p for payloads in _by_address(batch, secrets, 0.25).values() for p in payloads]
