@@ -1,22 +1,6 @@
 """A city with buses, demand, devices and their faults; knows the truth.
 
-`City.build(CityConfig())` lays it out; `city.day(date)` lives through one service day; `iter_history` and
-`city.upcoming` are its days as one stream. Everything is drawn from (seed, date), so the same configuration gives the
-same bytes in any order of asking. No database and no broker here: who loads and sends is elsewhere.
+`City.build(CityConfig())` lays it out; `city.day(date)` lives through one service day; `live.iter_history` and
+`live.upcoming` are its days as one stream. Everything is drawn from (seed, date), so the same configuration gives
+the same bytes in any order of asking. No database and no broker here: who loads and sends is elsewhere.
 """
-
-from ingest.simulator.city import City, SimulatedDay
-from ingest.simulator.config import CityConfig, Faults
-from ingest.simulator.live import STREAMS, iter_history, upcoming
-from ingest.simulator.messages import EVENT_COLUMNS
-
-__all__ = [
-    "EVENT_COLUMNS",
-    "STREAMS",
-    "City",
-    "CityConfig",
-    "Faults",
-    "SimulatedDay",
-    "iter_history",
-    "upcoming",
-]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ingest.simulator.clock import Bools, Floats
+from ingest.simulator.clock import Floats
 from ingest.simulator.conditions import DayConditions, conditions_of
 from ingest.simulator.config import CityConfig
 from ingest.simulator.demand import RouteDemand, day_demand, route_demand
@@ -41,7 +41,6 @@ class SimulatedDay:
     Attributes:
         service_date: the local day on which everything here happened; some of it arrives a day later.
         events: occupancy events by delivery, columns `messages.EVENT_COLUMNS`.
-        bad_signature: shape (events,), whether an event's signature does not fit.
         traffic: traffic counts by delivery: stream_id, timestamp, location, longitude, latitude, total_in_area,
             estimated_max_people, label, type, delivered_at.
         statuses: device_id, status, fw_version, ts_device, delivered_at.
@@ -53,7 +52,6 @@ class SimulatedDay:
 
     service_date: date
     events: pd.DataFrame
-    bad_signature: Bools
     traffic: pd.DataFrame
     statuses: pd.DataFrame
     heartbeats: pd.DataFrame
@@ -63,12 +61,10 @@ class SimulatedDay:
 
     def before(self, end_at: datetime) -> SimulatedDay:
         """Return what had arrived before an instant, and the truth of the hours that were over by then."""
-        arrived = (self.events["delivered_at"] < end_at).to_numpy()
         latest_hour = pd.Timestamp(end_at) - pd.Timedelta(hours=1)
         return SimulatedDay(
             service_date=self.service_date,
-            events=self.events[arrived].reset_index(drop=True),
-            bad_signature=self.bad_signature[arrived],
+            events=_arrived(self.events, end_at),
             traffic=_arrived(self.traffic, end_at),
             statuses=_arrived(self.statuses, end_at),
             heartbeats=_arrived(self.heartbeats, end_at),
@@ -198,14 +194,11 @@ class City:
             venue_messages(venue_day, self.places, config.faults, transport)
         )
         where = (service_date, config.time_zone)
-        events, bad_signature = event_frame(
-            sent, self.places, self.device_traits, config.faults, config.tenant_id, transport, *where
-        )
+        events = event_frame(sent, self.places, self.device_traits, config.faults, config.tenant_id, transport, *where)
         traffic = traffic_frame(area_day, self.areas, config.faults, transport, *where)
         return SimulatedDay(
             service_date=service_date,
             events=events,
-            bad_signature=bad_signature,
             traffic=traffic,
             statuses=telemetry.statuses,
             heartbeats=telemetry.heartbeats,
@@ -213,12 +206,6 @@ class City:
             truth=self._site_truth(visits, venue_day, area_day, service_date),
             route_truth=route_truth(visits, [s.route for s in self.services], *where),
         )
-
-    def upcoming(self, from_at: datetime) -> Iterator[tuple[datetime, str, dict[str, Any]]]:
-        """Yield what arrives from an instant on, without end; see `live.upcoming`."""
-        from ingest.simulator.live import upcoming  # the stream is told in terms of the city's days
-
-        return upcoming(self, from_at)
 
     @property
     def _capacity(self) -> Floats:

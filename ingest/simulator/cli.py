@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ingest.simulator.config import MIN_BUSES
+
 if TYPE_CHECKING:
     from ingest.simulator.city import City
     from plimsoll.settings import Settings
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Feed a simulated city: buses, venues and roads with their faults.")
 
 Seed = Annotated[int, typer.Option(help="The same seed gives the same city and the same days.")]
-Buses = Annotated[int, typer.Option(min=14, max=5000, help="Size of the fleet.")]
+Buses = Annotated[int, typer.Option(min=MIN_BUSES, max=5000, help="Size of the fleet.")]
 
 
 @app.command()

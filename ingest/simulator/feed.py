@@ -6,10 +6,12 @@ import logging
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psycopg
 
 from ingest.bulk import SIMULATOR_PARTITION, BulkLoad
@@ -17,7 +19,8 @@ from ingest.gateways.signatures import sign
 from ingest.lander.landing import Message
 from ingest.registry.rows import register_devices, register_routes, register_sites
 from ingest.simulator.city import City, SimulatedDay
-from ingest.simulator.live import STREAMS, iter_history
+from ingest.simulator.clock import day_start
+from ingest.simulator.live import STREAMS, Delivery, iter_history, service_date, upcoming
 from plimsoll.contracts import Contract
 from plimsoll.errors import PlimsollError
 
@@ -25,8 +28,8 @@ log = logging.getLogger(__name__)
 _CANONICAL = {"traffic.counts": {"timestamp": "ts_device"}, "device.heartbeats": {"battery": "battery_percent"}}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_EVENTS_PER_REQUEST = 500
-# Late messages of a day may still be on their way when it ends.
-_LATEST = timedelta(hours=20)
+PIECE_MESSAGES = 100_000
+"""So many of a day land at once: a large city's day need not fit into memory as messages."""
 
 
 def register(connection: psycopg.Connection, city: City) -> None:
@@ -62,16 +65,18 @@ def load_history(
     done_until = _EPOCH + timedelta(microseconds=load.next_offset(STREAMS[0]))
     start_at = max(start_at, done_until)
     landed = rejected = 0
-    first_day = (start_at - _LATEST).astimezone(_zone(city)).date()
-    on_start((end_at.astimezone(_zone(city)).date() - first_day).days + 1)
+    first_day = service_date(city, start_at) - timedelta(days=1)  # some of it may still be on its way
+    on_start((service_date(city, end_at) - first_day).days + 1)
     for day in iter_history(city, first_day, end_at):
-        done_at = min(end_at, datetime.combine(day.service_date + timedelta(days=1), time(), _zone(city)))
-        # A day's stragglers land with it; a load broken off just then lands them again, and repeats are harmless.
-        messages = _messages(day, city.config.tenant_id, start_at)
-        rows, bad = load.land(
-            messages, {topic: max(_microseconds(done_at), load.next_offset(topic)) for topic in STREAMS}
-        )
-        landed, rejected = landed + rows, rejected + bad
+        done_at = min(end_at, day_start(day.service_date + timedelta(days=1), city.config.time_zone))
+        for from_at, until_at in pairwise(_bounds(day, start_at, done_at)):
+            # A day's stragglers land with it; a load broken off just then lands them again, and repeats are harmless.
+            next_offset = _microseconds(min(until_at, done_at))
+            rows, bad = load.land(
+                list(_messages(day, city.config.tenant_id, from_at, until_at)),
+                {topic: max(next_offset, load.next_offset(topic)) for topic in STREAMS},
+            )
+            landed, rejected = landed + rows, rejected + bad
         _write_truth(day, truth_dir)
         on_day(day.service_date)
     return landed, rejected
@@ -85,10 +90,21 @@ def history_end(connection: psycopg.Connection) -> datetime | None:
     return _EPOCH + timedelta(microseconds=row[0]) if row else None
 
 
-def _messages(day: SimulatedDay, tenant_id: str, start_at: datetime) -> Iterator[Message]:
-    tables = dict(zip(STREAMS, (day.events, day.traffic, day.statuses, day.heartbeats), strict=True))
-    for topic, table in tables.items():
-        fresh = table[table["delivered_at"] >= start_at]
+def _tables(day: SimulatedDay) -> dict[str, pd.DataFrame]:
+    return dict(zip(STREAMS, (day.events, day.traffic, day.statuses, day.heartbeats), strict=True))
+
+
+def _bounds(day: SimulatedDay, start_at: datetime, done_at: datetime) -> list[datetime]:
+    """Instants between which a piece of the day was delivered, from `start_at` to after its last straggler."""
+    delivered = pd.concat([table["delivered_at"] for table in _tables(day).values()]).sort_values()
+    pieces = delivered[delivered >= start_at].iloc[PIECE_MESSAGES::PIECE_MESSAGES].dt.to_pydatetime()
+    end = max([start_at, done_at, *delivered.iloc[-1:].dt.to_pydatetime()]) + timedelta(microseconds=1)
+    return [start_at, *pieces, end]
+
+
+def _messages(day: SimulatedDay, tenant_id: str, from_at: datetime, until_at: datetime) -> Iterator[Message]:
+    for topic, table in _tables(day).items():
+        fresh = _delivered(table, from_at, until_at)
         if fresh.empty:
             continue
         fresh = fresh.rename(columns=_CANONICAL.get(topic, {})).assign(tenant_id=tenant_id)
@@ -96,21 +112,18 @@ def _messages(day: SimulatedDay, tenant_id: str, start_at: datetime) -> Iterator
         lines = fresh.to_json(orient="records", lines=True, date_format="iso", date_unit="us", double_precision=15)
         for delivered_at, line in zip(delivered, lines.encode().splitlines(), strict=True):
             yield Message(topic, SIMULATOR_PARTITION, _microseconds(delivered_at), delivered_at, None, line)
-    for delivered_at, payload in day.malformed[day.malformed["delivered_at"] >= start_at][
-        ["delivered_at", "payload"]
-    ].itertuples(index=False):
+    malformed = _delivered(day.malformed, from_at, until_at)
+    for delivered_at, payload in malformed[["delivered_at", "payload"]].itertuples(index=False):
         at = delivered_at.to_pydatetime()
         yield Message(STREAMS[0], SIMULATOR_PARTITION, _microseconds(at), at, None, payload.encode())
 
 
+def _delivered(table: pd.DataFrame, from_at: datetime, until_at: datetime) -> pd.DataFrame:
+    return table[(table["delivered_at"] >= from_at) & (table["delivered_at"] < until_at)]
+
+
 def _microseconds(at: datetime) -> int:
     return int((at - _EPOCH) / timedelta(microseconds=1))
-
-
-def _zone(city: City) -> Any:
-    from zoneinfo import ZoneInfo
-
-    return ZoneInfo(city.config.time_zone)
 
 
 def _write_truth(day: SimulatedDay, folder: Path) -> None:
@@ -162,20 +175,17 @@ def send_live(
             if not _await(due_at, from_at, started_at, speed, stop):
                 break
             for address, payloads in _by_address(batch, secrets, city.config.faults.bad_signature).items():
-                bad = _post(client, address, payloads, stop)
-                accepted, refused = accepted + len(payloads) - bad, refused + bad
+                taken, bad = _post(client, address, payloads, stop)
+                accepted, refused = accepted + taken, refused + bad
             if stop.is_set():
                 break
     return accepted, refused
 
 
-Delivery = tuple[datetime, str, dict[str, Any]]
-
-
 def _batches(city: City, from_at: datetime, until: datetime | None) -> Iterator[list[Delivery]]:
     """Deliveries of up to one second of city time together."""
     batch: list[Delivery] = []
-    for delivery in city.upcoming(from_at):
+    for delivery in upcoming(city, from_at):
         if until is not None and delivery[0] >= until:
             break
         if batch and (len(batch) >= MAX_EVENTS_PER_REQUEST or delivery[0] - batch[0][0] > timedelta(seconds=1)):
@@ -207,8 +217,12 @@ def _by_address(batch: list[Delivery], secrets: Mapping[str, str], spoilt: float
     return grouped
 
 
-def _post(client: Any, address: str, payloads: list[dict[str, Any]], stop: threading.Event) -> int:
-    """Send until the gateway has taken or refused them; return how many it refused."""
+def _post(client: Any, address: str, payloads: list[dict[str, Any]], stop: threading.Event) -> tuple[int, int]:
+    """Send until the gateway has judged them; return how many it took and refused, none when stopped before.
+
+    Raises:
+        PlimsollError: it refuses whatever it is sent.
+    """
     import httpx
 
     while not stop.is_set():
@@ -218,13 +232,17 @@ def _post(client: Any, address: str, payloads: list[dict[str, Any]], stop: threa
             log.warning("the gateway cannot be reached (%s); trying again in 2 s", error)
             stop.wait(2)
             continue
-        if answer.status_code in (429, 503):
-            stop.wait(float(answer.headers.get("Retry-After", "2")))
+        said = answer.json() if "json" in answer.headers.get("Content-Type", "") else {}
+        if answer.status_code == 429 or (answer.status_code == 503 and said.get("code") != "ingest_off"):
+            wait_s = float(answer.headers.get("Retry-After", "2"))
+            log.warning("the gateway takes nothing now (%s); trying again in %g s", said.get("code"), wait_s)
+            stop.wait(wait_s)
             continue
-        if answer.status_code in (202, 207, 401, 422):  # the city's faults include events that deserve refusal
-            errors = answer.json().get("errors", [])
+        errors = said.get("errors", [])
+        # The city's faults include events that deserve refusal; a refusal that names none of them is of the sender.
+        if answer.is_success or (errors and answer.status_code in (401, 422)):
             if errors:
                 log.info("the gateway refused %d events, the first because of %s", len(errors), errors[0])
-            return len(errors)
+            return len(payloads) - len(errors), len(errors)
         raise PlimsollError(f"the gateway at {address} answered {answer.status_code}: {answer.text[:200]}")
-    return 0
+    return 0, 0

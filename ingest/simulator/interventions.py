@@ -9,9 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class ExtraVehicle:
-    """A spare bus leaves the terminal of a direction at `from_s` and goes to and fro until `until_s`."""
+    """A spare bus leaves the terminal of a direction at `from_s` and goes to and fro until `until_s`.
+
+    It does not run if none is back by then.
+    """
 
     route: int
     direction: int
@@ -94,9 +97,19 @@ Intervention = RouteIntervention | VenueIntervention
 
 @dataclass
 class RoutePlan:
-    """One route's interventions on one day, used up as the day runs."""
+    """One route's interventions on one day, used up as the day runs.
+
+    Attributes:
+        extra: extra vehicles that are asked for.
+        running: those of them for which there was a bus, as they leave.
+        larger: hours with larger vehicles.
+        holds: holds to come.
+        turns: short turns to come.
+        waits: who lets which bus go.
+    """
 
     extra: list[ExtraVehicle] = field(default_factory=list)
+    running: list[ExtraVehicle] = field(default_factory=list)
     larger: list[LargerVehicles] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
     turns: list[ShortTurn] = field(default_factory=list)
@@ -127,7 +140,7 @@ class RoutePlan:
 
     def denser(self, second: float, buses: int) -> float:
         """Share of the planned headway that is left when extra vehicles run among `buses`."""
-        added = sum(one.from_s <= second < one.until_s for one in self.extra)
+        added = sum(one.from_s <= second < one.until_s for one in self.running)
         return buses / (buses + added)
 
     def take_hold(self, direction: int, bus: int, now_s: float) -> float:

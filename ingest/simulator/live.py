@@ -21,9 +21,7 @@ CHUNK = 2000
 Delivery = tuple[datetime, str, dict[str, Any]]
 
 
-def iter_history(
-    city: City, start_date: date, end_at: datetime, progress: Callable[[date, int], None] | None = None
-) -> Iterator[SimulatedDay]:
+def iter_history(city: City, start_date: date, end_at: datetime) -> Iterator[SimulatedDay]:
     """Yield the days from `start_date` on, each with what had arrived before `end_at`.
 
     Together with `upcoming(city, end_at)` this is everything that ever arrives from these days on, each once.
@@ -32,18 +30,14 @@ def iter_history(
         city: the city.
         start_date: first service day.
         end_at: an aware instant.
-        progress: called after each day with its date and its number of occupancy events.
 
     Raises:
         ValueError: if `end_at` has no time zone.
     """
-    last = _service_date(city, end_at)
+    last = service_date(city, end_at)
     on = start_date
     while on <= last:
-        day = city.day(on).before(end_at)
-        if progress is not None:
-            progress(on, len(day.events))
-        yield day
+        yield city.day(on).before(end_at)
         on += timedelta(days=1)
 
 
@@ -56,7 +50,7 @@ def upcoming(city: City, from_at: datetime) -> Iterator[Delivery]:
     Raises:
         ValueError: if `from_at` has no time zone.
     """
-    on = _service_date(city, from_at) - timedelta(days=1)
+    on = service_date(city, from_at) - timedelta(days=1)
     waiting = _Queue.of(city.day(on), city.config.time_zone).since(from_at)
     while True:
         on += timedelta(days=1)
@@ -66,7 +60,12 @@ def upcoming(city: City, from_at: datetime) -> Iterator[Delivery]:
         yield from due.deliveries()
 
 
-def _service_date(city: City, at: datetime) -> date:
+def service_date(city: City, at: datetime) -> date:
+    """Return the local date of an instant.
+
+    Raises:
+        ValueError: if it has no time zone.
+    """
     if at.tzinfo is None:
         raise ValueError(f"The simulator needs an instant with a time zone, got {at.isoformat()} without one.")
     return at.astimezone(ZoneInfo(city.config.time_zone)).date()

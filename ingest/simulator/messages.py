@@ -9,13 +9,13 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from ingest.simulator.clock import Bools, Ints, instants
+from ingest.simulator.clock import Ints, instants
 from ingest.simulator.config import Faults
 from ingest.simulator.devices import Devices, event_ids
 from ingest.simulator.operation import Visits
 from ingest.simulator.roads import LABEL_BOUNDS, LABELS, Area, AreaDay
 from ingest.simulator.sensors import Readings
-from ingest.simulator.transport import deliver, device_stamps, signature_faults
+from ingest.simulator.transport import deliver, device_stamps
 from ingest.simulator.venues import VenueDay
 
 EVENT_COLUMNS = (
@@ -129,12 +129,8 @@ def venue_messages(day: VenueDay, places: Places, faults: Faults, rng: np.random
 def event_frame(
     sent: Sent, places: Places, devices: Devices, faults: Faults, tenant_id: str, rng: np.random.Generator,
     on: date, time_zone: str,
-) -> tuple[pd.DataFrame, Bools]:  # fmt: skip
-    """Send messages through the network.
-
-    Returns:
-        The table with `EVENT_COLUMNS`, sorted by delivery, and which of its rows carry a bad signature.
-    """
+) -> pd.DataFrame:  # fmt: skip
+    """Send messages through the network; the table has `EVENT_COLUMNS` and is sorted by delivery."""
     stamps = device_stamps(sent.sent_s, sent.device, devices, faults, rng)
     ids = event_ids(devices, sent.device, rng)
     noise = rng.normal(0, GPS_SD_DEGREES, (2, len(sent.device)))
@@ -143,7 +139,7 @@ def event_frame(
     lon = np.where(on_road, places.stop_lon[sent.stop] + noise[1], np.nan).round(6)
     rows, at = deliver(sent.sent_s, sent.device, devices.drop, devices.repeat, faults, rng)
     device = sent.device[rows]
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "tenant_id": _names([tenant_id], np.zeros(len(rows), dtype=np.int64)),
             "site_id": places.site_ids.take(device).array,
@@ -169,7 +165,6 @@ def event_frame(
             "delivered_at": instants(at, on, time_zone),
         }
     )
-    return frame, signature_faults(len(frame), faults, rng)
 
 
 def traffic_frame(

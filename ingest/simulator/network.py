@@ -160,11 +160,6 @@ class Route:
         """Number of stops of one direction."""
         return len(self.stop_ids)
 
-    @property
-    def length_km(self) -> float:
-        """Length of one direction."""
-        return float(self.leg_km.sum())
-
     def headsign(self, direction_id: int) -> str:
         """Return the name of the terminal that a direction runs to."""
         return self.stop_names[-1] if direction_id == 0 else self.stop_names[0]

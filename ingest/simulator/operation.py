@@ -26,7 +26,7 @@ from ingest.simulator.fleet import (
     leg_times_s,
     next_peak_window,
 )
-from ingest.simulator.interventions import RoutePlan
+from ingest.simulator.interventions import ExtraVehicle, RoutePlan
 from ingest.simulator.noise import Purpose, stream
 
 DOORS_S = 9.0
@@ -103,14 +103,22 @@ class Visits:
         )
 
 
+_STANDBY = -1
+"""Whichever standby bus is in the depot then."""
+
+
 class _Start(NamedTuple):
-    """A trip that waits to begin, in the order of `order_s`: at a terminal, or after a short turn at a later stop."""
+    """A trip that waits to begin, in the order of `order_s`: at a terminal, or after a short turn at a later stop.
+
+    `extra` is what an extra bus was sent for.
+    """
 
     order_s: float
     bus: int
     terminal: int
     first_stop: int = 0
     resumes_s: float = 0.0
+    extra: ExtraVehicle | None = None
 
 
 @dataclass
@@ -165,23 +173,30 @@ def run_route(
     peak_only = set(duty[service.base_buses :]) if conditions.is_workday else set()
     nightly = set(duty[: service.night_buses])
     rng = stream(seed, Purpose.PULL_OUT, conditions.service_date, service.route.index)
-    extra_until_s = {bus: one.until_s for bus, one in zip(spare, plan.extra, strict=False)}
+    in_depot = list(spare)
     queue = [_Start(*start) for start in _pull_outs(service, duty, peak_only, rng)]
-    queue += [_Start(one.from_s, bus, one.direction) for bus, one in zip(spare, plan.extra, strict=False)]
+    queue += [_Start(one.from_s, _STANDBY, one.direction, extra=one) for one in plan.extra]
     heapq.heapify(queue)
     while queue:
         start = heapq.heappop(queue)
+        if start.extra is not None and start.bus == _STANDBY:
+            if not in_depot:
+                continue
+            plan.running.append(start.extra)
+            start = start._replace(bus=in_depot.pop(0))
         ready_s, bus, terminal = start.order_s, start.bus, start.terminal
         lane = lanes[terminal]
-        luck = lane.extra_rng if bus in extra_until_s or start.first_stop else lane.rng
+        luck = lane.extra_rng if start.extra or start.resumes_s else lane.rng
         if start.first_stop:
             leaves_s = ready_s
         else:
             leaves_s = max(
                 ready_s, lane.last_departed_s[0] + HEADWAY_HELD * _headway_s(service, conditions, ready_s, plan)
             )
-            last_s = extra_until_s.get(bus, service.last_departure_s(at_night=bus in nightly))
-            if leaves_s >= last_s:
+            if start.extra is not None and leaves_s >= start.extra.until_s:
+                in_depot.append(bus)
+                continue
+            if start.extra is None and leaves_s >= service.last_departure_s(at_night=bus in nightly):
                 continue
             if bus in peak_only and not in_peak_window(leaves_s):
                 opens_s = next_peak_window(leaves_s)
@@ -190,11 +205,9 @@ def run_route(
                 continue
         capacity = plan.capacity(terminal, leaves_s, fleet[bus].kind.capacity)
         ends_s, turned = _run_trip(rows, lane, start, capacity, leaves_s, luck, plan)
-        if turned is not None:
-            heapq.heappush(queue, turned)
-        else:
-            back_s = ends_s + TURN_BACK_S + TURN_BACK_SPREAD_S * luck.random()
-            heapq.heappush(queue, _Start(back_s, bus, 1 - terminal))
+        # Drawn after a short turn too, or all trips to come would have the luck of others.
+        back_s = ends_s + TURN_BACK_S + TURN_BACK_SPREAD_S * luck.random()
+        heapq.heappush(queue, turned or _Start(back_s, bus, 1 - terminal, extra=start.extra))
     return rows
 
 
@@ -300,7 +313,7 @@ def _run_trip(
     resumes_s = now_s + TURN_BACK_S + sum(lane.legs_s[turn.to_stop : stop]) * lane.running[_bin(now_s)[0]]
     # In the queue it stands where a bus from the terminal would that comes to the stop at that time.
     order_s = resumes_s - (passed_s[turn.to_stop] - leaves_s)
-    return now_s, _Start(order_s, start.bus, start.terminal, turn.to_stop, resumes_s)
+    return now_s, _Start(order_s, start.bus, start.terminal, turn.to_stop, resumes_s, start.extra)
 
 
 def _bin(second: float) -> tuple[int, float]:

@@ -71,7 +71,7 @@ def _heartbeats(
     device = buses[row]
     booted = up[row].copy()
     alive = np.ones(len(row), dtype=np.bool_)
-    for restart in restarts:
+    for restart in sorted(restarts, key=lambda one: one.up_s):
         its = device == restart.device
         booted[its & (at >= restart.up_s)] = restart.up_s
         if restart.silent_from_s is not None:

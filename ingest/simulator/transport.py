@@ -61,13 +61,6 @@ def deliver(
     return rows[order], at[order]
 
 
-def signature_faults(
-    count: int, faults: Faults, rng: np.random.Generator
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return which of `count` messages carry a signature that does not fit."""
-    return rng.random(count) < faults.bad_signature
-
-
 def _hold_back(arrives: Floats, sent_s: Floats, device: Ints, faults: Faults, rng: np.random.Generator) -> None:
     """Move runs of one device's messages to a common moment hours later, in place."""
     starts = np.flatnonzero(rng.random(len(sent_s)) < faults.late_hours / STORED_MESSAGES)

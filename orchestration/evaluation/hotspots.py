@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, datetime, timedelta
 
 import pandas as pd
 
@@ -25,6 +24,7 @@ from forecasting.recommendations.actions import ACTIONS
 from forecasting.recommendations.proposals import Recommendation
 from forecasting.recommendations.situation import RecurringHour
 from ingest.simulator.city import City
+from ingest.simulator.clock import day_start
 from ingest.simulator.config import CityConfig
 from ingest.simulator.experiment import Experiment
 from orchestration.evaluation.city_world import CityWorld, entities_of
@@ -36,7 +36,7 @@ FOLLOWED = (
     "quiet_hour_advice", "cap_at_door",
 )  # fmt: skip
 LOOK_EVERY, SEE_EVERY, LOOKED_EVERY = timedelta(minutes=10), timedelta(minutes=2), timedelta(minutes=5)
-_HOUR = timedelta(hours=1)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 Say = Callable[[str], None]
 
 
@@ -113,17 +113,18 @@ def evaluate(seed: int = 7, *, weeks: int = 8, days: int = 7, buses: int = 90, s
     """
     policy = HotspotPolicy()
     city = City.build(CityConfig(seed=seed, buses=buses))
-    # One day more: the last hour that is judged needs a forecast whose horizon ends within the data.
+    # One day more: the last hours that are judged need forecasts whose horizon ends within the data.
     dates = [FIRST_DAY + timedelta(days=number) for number in range(7 * weeks + days + 1)]
     judged = slice(-days - 1, -1)
     say(f"living {len(dates)} days")
     lived = [Experiment(city, on) for on in dates]
     series = series_of(lived)
     say("forecasting")
-    panel = series.rename(columns={"load": "value"})[["site_id", "hour", "value", "capacity"]]
     zone = city.config.time_zone
-    result = backtest.run(panel, tz=zone, horizon=24, origins=24 * days, every=pd.Timedelta(hours=1))
-    judged_from = datetime.combine(dates[judged][0], datetime.min.time(), ZoneInfo(zone)).astimezone(UTC)
+    judged_from, judged_until, end = (day_start(on, zone) for on in (dates[judged][0], dates[-1], dates[-1] + _DAY))
+    panel = series[series["hour"] < end].rename(columns={"load": "value"})[["site_id", "hour", "value", "capacity"]]
+    # From the hour before the first day that is judged to the midnight after the last.
+    result = backtest.run(panel, tz=zone, horizon=24, origins=24 * days + 2, every=pd.Timedelta(hours=1))
     say("looking at what was crowded")
     true = _crowded(lived[judged], SEE_EVERY, policy)
     watched = slice(max(0, 7 * weeks - LEARNED_FROM.days), 7 * weeks)
@@ -141,7 +142,7 @@ def evaluate(seed: int = 7, *, weeks: int = 8, days: int = 7, buses: int = 90, s
         say(f"following {', '.join(chosen)}")
         arms.append(_arm(lived[judged], chosen, recurring, known, policy))
     return Evaluation(
-        hits=_hits(result.predictions, forecasts, true, judged_from, policy, city),
+        hits=_hits(result.predictions, forecasts, true, (judged_from, judged_until), policy),
         leads_h=_leads(forecasts, true, policy),
         arms=arms,
     )
@@ -196,17 +197,20 @@ def _hits(
     predictions: pd.DataFrame,
     forecasts: dict[Entity, dict[datetime, list[ForecastHour]]],
     true: set[EntityHour],
-    judged_from: datetime,
+    judged: tuple[datetime, datetime],
     policy: HotspotPolicy,
-    city: City,
 ) -> dict[tuple[str, str], Hits]:
-    """Hours said to be crowded one full hour before they began, by the champion and by last week."""
+    """Hours said to be crowded one full hour before they began, by the champion and by last week.
+
+    `judged` is the time that is judged, its end not included.
+    """
+    first_hour, end = judged
     said: dict[str, set[EntityHour]] = {"forecast": set(), "same hour last week": set()}
     known: set[EntityHour] = set()
     for entity, by_origin in forecasts.items():
         for origin, hours in by_origin.items():
             for one in hours:
-                if one.hour == origin + _HOUR and judged_from <= one.hour:
+                if one.hour == origin + _HOUR and first_hour <= one.hour < end:
                     known.add((entity, one.hour))
                     if one.load_factor >= policy.raise_hour_at:
                         said["forecast"].add((entity, one.hour))
@@ -216,7 +220,8 @@ def _hits(
         entity = by_series[series]
         first = next(iter(forecasts[entity].values()))[0]
         density = policy.load_profile_density if entity.kind == "route" else 1.0
-        if hour >= judged_from and not math.isnan(load) and load / density >= policy.raise_hour_at * first.capacity:
+        crowded_from = policy.raise_hour_at * first.capacity
+        if first_hour <= hour < end and not math.isnan(load) and load / density >= crowded_from:
             said["same hour last week"].add((entity, hour.to_pydatetime()))
     return {
         (who, kind): hits(

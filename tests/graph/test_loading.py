@@ -1,4 +1,4 @@
-"""Loading the code location costs nobody a connection."""
+"""Loading the code location costs nobody a connection, and the commands nobody a heavy library."""
 
 from __future__ import annotations
 
@@ -33,3 +33,11 @@ def test_loading_needs_no_server_no_environment_and_no_heavy_library() -> None:
 
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 5
+
+
+def test_commands_are_listed_without_a_heavy_library() -> None:
+    listed = (
+        "import sys; from plimsoll.cli import build; build(); print({'numpy', 'pandas', 'dagster'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", listed], cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "set()", done.stdout + done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pandas as pd
 import pytest
 
 from forecasting.evaluation.following import crowded_hours, follow_day
@@ -15,7 +16,7 @@ from forecasting.hotspots.policy import HotspotPolicy
 from forecasting.recommendations.actions import ACTIONS
 from forecasting.recommendations.proposals import Recommendation
 from forecasting.recommendations.situation import Route, Situation
-from orchestration.evaluation.hotspots import Arm, Evaluation, Promise
+from orchestration.evaluation.hotspots import Arm, Evaluation, Promise, _hits
 from orchestration.evaluation.tables import figures, tables
 
 NOW = datetime(2026, 3, 2, 5, tzinfo=UTC)
@@ -95,6 +96,21 @@ def test_advice_is_followed_once_and_a_vehicle_that_was_sent_is_away() -> None:
     )
     assert [one.evidence["occasion"] for one in followed] == [one.evidence["occasion"] for one in world.done]
     assert len(followed) == 1  # the second window would need a second spare vehicle
+
+
+def test_hours_count_from_the_first_midnight_that_is_judged_to_the_last() -> None:
+    """Nobody looks at what is true outside, so what is said of it is neither right nor wrong."""
+    said = {
+        entity: {at(made): forecast(dict.fromkeys(range(60), 95.0), made) for made in range(30)}
+        for entity in (GYM, ROUTE)
+    }
+    last_week = pd.DataFrame(
+        [(entity.series_id, at(hour), 2, 95.0) for entity in said for hour in range(30)],
+        columns=["site_id", "hour", "horizon_h", "seasonal_naive_168"],
+    )
+    found = _hits(last_week, said, {(GYM, at(3)), (GYM, at(26))}, (at(2), at(26)), POLICY)
+    for who in ("forecast", "same hour last week"):
+        assert (found[who, "site"].forecast, found[who, "site"].true, found[who, "site"].both) == (24, 1, 1)
 
 
 def test_what_could_not_be_measured_is_left_out_of_the_figures_and_a_dash_in_the_tables() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 
+from ingest.simulator import operation
 from ingest.simulator.city import City
 from ingest.simulator.conditions import conditions_of
 from ingest.simulator.config import CityConfig
@@ -20,7 +22,7 @@ from ingest.simulator.interventions import (
     ShortTurn,
     WaitForNext,
 )
-from ingest.simulator.operation import Visits
+from ingest.simulator.operation import Visit, Visits, _Lane
 
 ON = date(2026, 3, 3)  # a Tuesday
 H = 3600.0
@@ -87,6 +89,22 @@ def test_only_as_many_extra_vehicles_run_as_stand_by(city: City, day: Experiment
     assert len(used) <= city.services[0].spare_buses
 
 
+def test_a_spare_bus_that_is_back_runs_again_and_one_that_is_not_changes_nothing(city: City) -> None:
+    morning, evening = ExtraVehicle(0, 0, 6.5 * H, 9.5 * H), ExtraVehicle(0, 1, 16.5 * H, 19.5 * H)
+    at_once = ExtraVehicle(0, 1, 9.4 * H, 11 * H)
+
+    def trips(*done: ExtraVehicle) -> tuple[int, ...]:
+        lived = visits(Experiment(city, ON, list(done)), 0)
+        left = lived.departed_s[lived.stop == 0]
+        return tuple(int(((left > h * H) & (left < (h + 3) * H)).sum()) for h in (6.5, 16.5))
+
+    assert city.services[0].spare_buses == 1
+    assert trips(morning, evening) == trips(evening, morning) == (trips(morning)[0], trips(evening)[1])
+    assert trips(evening)[1] >= trips()[1] + 2
+    alone, too_many = (visits(Experiment(city, ON, done), 0) for done in ([morning], [morning, at_once]))
+    assert np.array_equal(alone.departed_s, too_many.departed_s)  # nobody shares a headway with a bus that never came
+
+
 def test_larger_vehicles_take_more_people_in_their_hours_only(day: Experiment) -> None:
     route = busiest_route(day)
     day.act(LargerVehicles(route, 0, 7 * H, 9 * H, capacity=160))
@@ -134,6 +152,28 @@ def test_a_short_turn_leaves_people_behind_and_loses_none(day: Experiment) -> No
         return int(all_visits.boardings[here].sum())
 
     assert stranded > 0 and boarded(after) - boarded(before) == pytest.approx(stranded, abs=1)
+
+
+@pytest.mark.parametrize("to_stop", [0, 3])
+def test_a_short_turn_changes_nobody_elses_luck(day: Experiment, monkeypatch: pytest.MonkeyPatch, to_stop: int) -> None:
+    before = visits(day, route := busiest_route(day))
+    row = next(row for row in np.flatnonzero(before.departed_s > 8 * H) if before.stop[row] == before.stop.max() - 2)
+    bus, direction = int(before.bus[row]), int(before.direction[row])
+    lucks: list[int] = []
+    run_trip = operation._run_trip
+
+    def recorded(rows: list[Visit], lane: _Lane, *rest: Any) -> Any:
+        if lane.direction == direction and (now := lane.rng.bit_generator.state["state"]["state"]) not in lucks:
+            lucks.append(now)
+        return run_trip(rows, lane, *rest)
+
+    monkeypatch.setattr(operation, "_run_trip", recorded)
+    day._run(route)
+    as_it_was = lucks.copy()
+    lucks.clear()
+    day.act(ShortTurn(route, direction, bus, float(before.departed_s[row - 1]) + 1, to_stop))
+    assert len(lucks) in (len(as_it_was), len(as_it_was) - 1)  # one begins with the luck of short turns
+    assert lucks == as_it_was[: len(lucks)]
 
 
 def test_visitors_who_are_told_come_at_the_quiet_hour_and_none_is_lost(day: Experiment) -> None:

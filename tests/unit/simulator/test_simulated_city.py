@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ingest.simulator import EVENT_COLUMNS, City, CityConfig, Faults, SimulatedDay
+from ingest.simulator.city import City, SimulatedDay
 from ingest.simulator.conditions import conditions_of
+from ingest.simulator.config import CityConfig, Faults
+from ingest.simulator.messages import EVENT_COLUMNS
 from plimsoll.errors import PlimsollError
 
 TUESDAY = date(2026, 10, 20)
@@ -37,7 +39,7 @@ def bus_truth(city: City, day: SimulatedDay) -> pd.DataFrame:
 
 def as_bytes(day: SimulatedDay) -> list[str]:
     tables = (day.events, day.traffic, day.statuses, day.heartbeats, day.malformed, day.truth, day.route_truth)
-    return [table.to_csv() for table in tables] + [day.bad_signature.tobytes().hex()]
+    return [table.to_csv() for table in tables]
 
 
 def test_a_day_is_the_same_bytes_whatever_was_asked_before(city: City, tuesday: SimulatedDay) -> None:

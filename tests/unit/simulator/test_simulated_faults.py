@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ingest.simulator import City, CityConfig, Faults, SimulatedDay
+from ingest.simulator.city import City, SimulatedDay
+from ingest.simulator.clock import day_start
+from ingest.simulator.config import CityConfig, Faults
 from ingest.simulator.devices import draw_devices
 from ingest.simulator.noise import Purpose, stream
 from ingest.simulator.operation import Visits
-from ingest.simulator.sensors import read_doors
+from ingest.simulator.sensors import Restart, read_doors
+from ingest.simulator.telemetry import report
 from ingest.simulator.transport import device_stamps
 
 ON = date(2026, 10, 20)
@@ -103,6 +106,17 @@ def test_reboots_start_the_sequence_again(perfect: SimulatedDay) -> None:
     assert len(day.events) == len(perfect.events)
 
 
+def test_a_device_counts_its_uptime_from_its_latest_boot() -> None:
+    devices = draw_devices(1, Faults.none(), seed=3)
+    visits = visits_of(np.zeros(600), boardings=0, alightings=0)
+    outage, reboot = Restart(0, 30_000.0, 40_000.0), Restart(0, None, 20_000.0)
+
+    beats = report(visits, [outage, reboot], devices, 3, ON, "Asia/Jakarta").heartbeats
+    at_s = (beats["ts_device"] - day_start(ON, "Asia/Jakarta")).dt.total_seconds()
+    boots = (at_s - beats["uptime_s"].astype(int)).tolist()
+    assert [*dict.fromkeys(boots)] == [-480.0, 20_000.0, 40_000.0]
+
+
 def test_sequence_numbers_show_every_loss(perfect: SimulatedDay) -> None:
     day = day_with(drop=(0.005, 0.03))
     steps = day.events.sort_values(["device_id", "seq"]).groupby("device_id")["seq"].diff().dropna()
@@ -151,13 +165,6 @@ def test_clocks_are_a_little_off_and_one_in_a_hundred_badly() -> None:
     assert skew[~badly].std() == pytest.approx(2.0, abs=0.15)
 
 
-def test_one_signature_in_a_thousand_is_bad() -> None:
-    day = day_with(bad_signature=0.001)
-
-    assert len(day.bad_signature) == len(day.events)
-    assert 0.0005 < day.bad_signature.mean() < 0.002
-
-
 def test_malformed_payloads_are_few_and_no_event_can_be_read_from_them() -> None:
     day = day_with(malformed=0.01)
 
@@ -186,5 +193,5 @@ def test_without_faults_every_message_comes_once_and_at_once(perfect: SimulatedD
 
     assert late_s.between(0, 60).all()
     assert not perfect.events.duplicated(MESSAGE).any()
-    assert perfect.statuses.empty and perfect.malformed.empty and not perfect.bad_signature.any()
+    assert perfect.statuses.empty and perfect.malformed.empty
     assert isinstance(perfect.events["ts_device"].dtype, pd.DatetimeTZDtype)

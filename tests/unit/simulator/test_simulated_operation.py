@@ -5,8 +5,9 @@ from datetime import date
 import numpy as np
 import pytest
 
-from ingest.simulator import City, CityConfig
+from ingest.simulator.city import City
 from ingest.simulator.conditions import conditions_of
+from ingest.simulator.config import CityConfig
 from ingest.simulator.demand import DayDemand, day_demand
 from ingest.simulator.operation import Visits, run_route
 
