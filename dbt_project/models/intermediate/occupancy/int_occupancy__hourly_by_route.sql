@@ -9,7 +9,7 @@
             {'columns': ['refreshed_at']},
         ],
         pre_hook="{{ lock_model() }}",
-        post_hook="{{ commit_landings(['int_occupancy__runs']) }}"
+        post_hook=["{{ commit_landings(['int_occupancy__runs']) }}", "{{ capture_refresh() }}"]
     )
 }}
 
