@@ -7,10 +7,11 @@
             {'columns': ['tenant_id', 'route_id', 'direction_id', 'hour']},
             {'columns': ['refreshed_at']},
         ],
-        pre_hook=["{{ lock_model() }}", "{{ delete_changed_hours(ref('int_occupancy__hourly_by_route')) }}"],
+        pre_hook="{{ delete_changed_hours(ref('int_occupancy__hourly_by_route')) }}",
         post_hook="{{ commit_landings(['int_occupancy__hourly_by_route']) }}"
     )
 }}
+{% do lock_model() %}
 
 -- All routes of an hour are written anew and count as changed together, with the vehicles on no route: one may leave an
 -- hour of one route when it turns out to have served another, or none.
