@@ -61,7 +61,7 @@ read as (
 {% endif %}
 
 events as (
-    {{ first_of_repeats('read') }}
+    {{ first_of_repeats('read', 'site_id') }}
 ),
 
 described as (
