@@ -15,7 +15,8 @@
     - `landed_since` (in a model) gives the condition, with the bounds as literals, so that Postgres leaves out the
       day partitions of the raw table while it plans.
     - `commit_landings` (post-hook) moves the model's watermark in the transaction that writes its rows: a model that
-      fails keeps its old one. `lock_model` (pre-hook) lets a second run wait for the first.
+      fails keeps its old one.
+    - `lock_model` (first in a model) lets a second run wait until the first has written, and only then read the bounds.
 #}
 
 {% macro capture_landings() %}
@@ -51,9 +52,13 @@
 {% endmacro %}
 
 
-{% macro lock_model() %}
-    select pg_advisory_xact_lock(hashtext('plimsoll {{ this }}'));
-{% endmacro %}
+{# Before anything else in a model: dbt reads the bounds while it compiles, before any pre-hook, so the lock is taken then,
+   on the node's connection, which dbt closes after the node. Who only compiles (docs, tests) waits for nobody. #}
+{% macro lock_model() -%}
+    {%- if execute and flags.WHICH in ('run', 'build') -%}
+        {%- do run_query("select pg_advisory_lock(hashtext('plimsoll " ~ this ~ "'))") -%}
+    {%- endif -%}
+{%- endmacro %}
 
 
 {% macro commit_landings(topics) %}

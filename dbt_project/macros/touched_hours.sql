@@ -1,18 +1,19 @@
 {#
     Which hours a landed event can change.
 
-    An event changes the hours from its own to the one in which it stops to hold; one at a door changes its vehicle's
-    operating day from some blocks before it to the end, because balancing spreads its counts.
+    An event changes the hours from its own to the one in which it stops to hold. A vehicle's changes its operating day
+    from some blocks before it to the end, because balancing spreads its counts. Another site may count at its door, too,
+    always or in between; there are no blocks to go by then, and such an operating day is computed as a whole.
 #}
 
-{# (tenant_id, site_id, is_door_counted, touched_from, touched_to, holds), whole hours, of the runs of reports that were
+{# (tenant_id, site_id, touched_from, touched_to, holds), whole hours, of the runs of reports that were
    written since `this`. #}
 {% macro touched_occupancy_windows() -%}
     with written as materialized (
         select distinct
             runs.tenant_id,
             runs.site_id,
-            {{ is_door_counted('sites.kind', 'runs.occupancy') }} as is_door_counted,
+            coalesce(sites.kind = 'bus', false) as is_vehicle,
             runs.event_hour as first_hour,
             {{ hour_of("runs.last_event_at + coalesce(sites.hold_s, 1800) * interval '1 second' - interval '1 microsecond'") }} as last_hour,
             coalesce(sites.time_zone, '{{ var("default_time_zone") }}') as time_zone,
@@ -23,19 +24,51 @@
         where {{ refreshed_since(ref('int_occupancy__runs')) }}
     ),
 
-    head_counted as (
+    held as (
         select
             tenant_id,
             site_id,
-            is_door_counted,
             first_hour as touched_from,
             last_hour + interval '1 hour' as touched_to,
             holds
         from written
-        where not is_door_counted
+        where not is_vehicle
     ),
 
-    door_counted as (
+    -- The operating days of other sites that those hours lie in, if somebody was counted at a door.
+    counted_days as (
+        select
+            reached.tenant_id,
+            reached.site_id,
+            reached.day_from as touched_from,
+            reached.day_to as touched_to,
+            reached.holds
+        from (
+            select distinct
+                written.tenant_id,
+                written.site_id,
+                written.holds,
+                {{ operating_day_starts_at(operating_date('hour', 'time_zone'), 'time_zone') }} as day_from,
+                {{ operating_day_starts_at(operating_date('hour', 'time_zone') ~ ' + 1', 'time_zone') }} as day_to
+            from written
+            cross join lateral (values (first_hour), (last_hour)) as ends (hour)
+            where not is_vehicle
+        ) as reached
+        -- One look into the index for each day; a semi-join might read all runs.
+        cross join lateral (
+            select 1
+            from {{ ref('int_occupancy__runs') }} as counted
+            where
+                counted.tenant_id = reached.tenant_id
+                and counted.site_id = reached.site_id
+                and counted.event_hour >= reached.day_from
+                and counted.event_hour < reached.day_to
+                and counted.occupancy is null
+            limit 1
+        ) as somebody
+    ),
+
+    vehicle_days as (
         select
             tenant_id,
             site_id,
@@ -43,7 +76,7 @@
             time_zone,
             min(first_hour) as first_hour
         from written
-        where is_door_counted
+        where is_vehicle
         group by tenant_id, site_id, {{ operating_date('first_hour', 'time_zone') }}, time_zone
     ),
 
@@ -52,15 +85,16 @@
             *,
             {{ operating_day_starts_at('operating_date', 'time_zone') }} as day_from,
             {{ operating_day_starts_at('operating_date + 1', 'time_zone') }} as day_to
-        from door_counted
+        from vehicle_days
     )
 
-    select * from head_counted
+    select * from held
+    union
+    select * from counted_days
     union
     select
         days.tenant_id,
         days.site_id,
-        true as is_door_counted,
         {{ hour_of('back_2.block_from') }} as touched_from,
         days.day_to as touched_to,
         {{ hour_of('back_2.block_from') }} - {{ hour_of('before.block_from') }} as holds

@@ -70,7 +70,8 @@ def register(connection: psycopg.Connection) -> None:
         INSERT INTO registry.sites (tenant_id, site_id, name, kind, capacity, time_zone, hold_s)
         SELECT 'default', site_id, site_id, kind, capacity, 'UTC', hold_s
         FROM (VALUES ('V-1', 'venue', 50, 1800), ('V-2', 'venue', 50, 5400), ('V-3', 'venue', 50, 1800),
-                     ('B-1', 'bus', 80, 300), ('B-2', 'bus', 80, 300), ('B-3', 'bus', 80, 300))
+                     ('V-4', 'venue', 50, 1800), ('B-1', 'bus', 80, 300), ('B-2', 'bus', 80, 300),
+                     ('B-3', 'bus', 80, 300))
              AS sites (site_id, kind, capacity, hold_s)
         """
     )

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import psycopg
 import pytest
-from mart_events import DAY, MINUTE, MODELS, TODAY, Dbt, Event, bus_day, connected, count, land, venue_day
+from mart_events import DAY, HOUR, MINUTE, MODELS, TODAY, Dbt, Event, bus_day, connected, count, land, venue_day
 
 pytestmark = pytest.mark.integration
 
@@ -33,6 +33,18 @@ def reporting_on(events: list[Event], every: timedelta = 30 * timedelta(seconds=
     return sorted(events + between, key=lambda event: event["ts_device"])
 
 
+def mixed_days(site_id: str, day: datetime, chance: random.Random) -> list[list[Event]]:
+    """Two operating days of a venue that counts at its door and now and then tells how many there are: twice alone."""
+    events = []
+    for n in range(150):
+        at = day + 20 * HOUR + n * 4 * MINUTE + chance.random() * 2 * MINUTE
+        doors = {"in_count": chance.randint(0, 9), "out_count": chance.randint(0, 6), "count_mode": "delta"}
+        events.append(count(site_id, at, chance.randint(0, 40), **doors) | ({"occupancy": None} if n % 4 else {}))
+    told = max(n for n in range(0, 150, 4) if events[n]["ts_device"] < day + 27 * HOUR)
+    last = len(events) - 2  # the last that tells
+    return [events[:told], events[told : told + 1], events[told + 1 : last], events[last : last + 1]]
+
+
 def test_hours_landed_in_any_order_equal_a_build_from_scratch_and_pandas(marts: str, dbt: Dbt) -> None:
     """Events of two weeks ago land shuffled and in parts, with repeats, one bus in order; a refresh after each part."""
     chance = random.Random(7)
@@ -42,6 +54,7 @@ def test_hours_landed_in_any_order_equal_a_build_from_scratch_and_pandas(marts: 
     ]
     venue = [event for event in venue if chance.random() < 0.8 and event["ts_device"].hour != 5]
     events = [*venue, *bus_day("B-3", day), *bus_day("B-1", day, trips=6), *venue_day("V-2", day)]
+    mixed = mixed_days("V-4", day, chance)
     events += chance.sample(events, 40)
     chance.shuffle(events)
     in_order = reporting_on(bus_day("B-2", day + 2 * DAY))
@@ -50,6 +63,7 @@ def test_hours_landed_in_any_order_equal_a_build_from_scratch_and_pandas(marts: 
         for part in range(PARTS):
             land(connection, events[part::PARTS], partition=part)
             land(connection, in_order[part * portion : (part + 1) * portion], partition=part)
+            land(connection, mixed[part], partition=part)
             dbt("run", "--select", *MODELS)
         incremental = figures(connection, day + 7 * DAY)
         runs = connection.execute("SELECT count(*) FROM intermediate.int_occupancy__runs").fetchone()

@@ -8,10 +8,10 @@
             {'columns': ['hour', 'tenant_id', 'route_id']},
             {'columns': ['refreshed_at']},
         ],
-        pre_hook="{{ lock_model() }}",
-        post_hook="{{ commit_landings(['int_occupancy__runs']) }}"
+        post_hook=["{{ commit_landings(['int_occupancy__runs']) }}", "{{ capture_refresh() }}"]
     )
 }}
+{% do lock_model() %}
 
 {% set threshold = var('crowding_threshold') %}
 

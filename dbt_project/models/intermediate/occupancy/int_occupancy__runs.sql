@@ -7,10 +7,10 @@
             {'columns': ['event_hour']},
             {'columns': ['refreshed_at']},
         ],
-        pre_hook="{{ lock_model() }}",
         post_hook=["{{ commit_landings(['occupancy.events']) }}", "{{ capture_refresh() }}"]
     )
 }}
+{% do lock_model() %}
 
 -- Messages that landed since the last write and are later than all that is known of their site go behind it, whatever
 -- was read before. Where one is not (late, or a repeat), the hours that it touches are read from the raw table again.
@@ -61,7 +61,7 @@ read as (
 {% endif %}
 
 events as (
-    {{ first_of_repeats('read') }}
+    {{ first_of_repeats('read', 'site_id') }}
 ),
 
 described as (

@@ -6,10 +6,10 @@
             {'columns': ['tenant_id', 'device_id', 'service_date']},
             {'columns': ['refreshed_at']},
         ],
-        pre_hook="{{ lock_model() }}",
         post_hook="{{ commit_landings(['device.status', 'device.heartbeats']) }}"
     )
 }}
+{% do lock_model() %}
 -- depends_on: {{ ref('stg_devices__status_messages') }}
 -- depends_on: {{ ref('stg_devices__heartbeats_messages') }}
 

@@ -6,10 +6,10 @@
             {'columns': ['tenant_id', 'series_id', 'target_hour']},
             {'columns': ['target_hour']},
             {'columns': ['refreshed_at']},
-        ],
-        pre_hook="{{ lock_model() }}"
+        ]
     )
 }}
+{% do lock_model() %}
 
 -- Hours that are over and were observed: those that changed since the last run, and those that have ended since.
 with actuals as (

@@ -5,10 +5,10 @@
         indexes=[
             {'columns': ['tenant_id', 'site_id', 'service_date']},
             {'columns': ['refreshed_at']},
-        ],
-        pre_hook="{{ lock_model() }}"
+        ]
     )
 }}
+{% do lock_model() %}
 
 with hours as (
     select * from {{ ref('fct_occupancy_hourly') }}

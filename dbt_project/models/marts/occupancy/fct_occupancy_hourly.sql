@@ -6,10 +6,10 @@
             {'columns': ['tenant_id', 'site_id', 'hour']},
             {'columns': ['service_date']},
             {'columns': ['refreshed_at']},
-        ],
-        pre_hook="{{ lock_model() }}"
+        ]
     )
 }}
+{% do lock_model() %}
 
 -- depends_on: {{ ref('int_occupancy__hourly_by_route') }}
 

@@ -1,37 +1,40 @@
 {{
     config(
         materialized='incremental',
-        unique_key='hour',
+        incremental_strategy='append',
         indexes=[
             {'columns': ['hour']},
             {'columns': ['tenant_id', 'route_id', 'direction_id', 'hour']},
             {'columns': ['refreshed_at']},
         ],
-        pre_hook="{{ lock_model() }}"
+        pre_hook="{{ delete_changed_hours(ref('int_occupancy__hourly_by_route')) }}",
+        post_hook="{{ commit_landings(['int_occupancy__hourly_by_route']) }}"
     )
 }}
+{% do lock_model() %}
 
--- All routes of an hour are taken over together, because a vehicle may leave an hour of one route when it turns out to
--- have served another; a route of which nothing changed keeps its figures and its refreshed_at.
+-- All routes of an hour are written anew and count as changed together, with the vehicles on no route: one may leave an
+-- hour of one route when it turns out to have served another, or none.
 with by_route as (
-    select * from {{ ref('int_occupancy__hourly_by_route') }}
+    select
+        *,
+        max(refreshed_at) over (partition by tenant_id, hour) as hour_refreshed_at
+    from {{ ref('int_occupancy__hourly_by_route') }}
+    {% if is_incremental() %}
+    where
+        (tenant_id, hour) in (
+            select
+                changed.tenant_id,
+                changed.hour
+            from {{ ref('int_occupancy__hourly_by_route') }} as changed
+            where {{ refreshed_since(ref('int_occupancy__hourly_by_route')) }}
+        )
+    {% endif %}
 ),
 
 hours as (
-    select *
-    from by_route
-    where
-        route_id is not null
-    {% if is_incremental() %}
-    and hour in (
-        select changed.hour
-        from {{ ref('int_occupancy__hourly_by_route') }} as changed
-        where
-            changed.route_id is not null
-            and changed.observed_us > 0
-            and changed.refreshed_at > {{ newest_refresh() }}
-    )
-    {% endif %}
+    select * from by_route
+    where route_id is not null
 ),
 
 routes as (
@@ -49,7 +52,7 @@ routes as (
         count(distinct site_id) filter (where observed_us > 0)::integer as vehicles,
         sum(observed_us)::double precision / 60e6 as vehicle_minutes,
         sum(crowded_passenger_us)::double precision / 60e6 as crowded_passenger_minutes,
-        max(refreshed_at) as refreshed_at
+        max(hour_refreshed_at) as refreshed_at
     from hours
     group by tenant_id, route_id, direction_id, hour
 )

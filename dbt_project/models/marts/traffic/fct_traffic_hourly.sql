@@ -6,10 +6,10 @@
             {'columns': ['tenant_id', 'stream_id', 'hour']},
             {'columns': ['refreshed_at']},
         ],
-        pre_hook="{{ lock_model() }}",
         post_hook="{{ commit_landings(['traffic.counts']) }}"
     )
 }}
+{% do lock_model() %}
 -- depends_on: {{ ref('stg_traffic__messages') }}
 
 with

@@ -3,9 +3,7 @@ with messages as (
 ),
 
 deduplicated as (
-    select distinct on (tenant_id, device_id, event_at, event_key) *
-    from messages
-    order by tenant_id, device_id, event_at, event_key, landed_at, kafka_partition, kafka_offset
+    {{ first_of_repeats('messages', 'device_id') }}
 )
 
 select

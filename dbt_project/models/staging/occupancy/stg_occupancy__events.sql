@@ -3,7 +3,7 @@ with messages as (
 ),
 
 deduplicated as (
-    {{ first_of_repeats('messages') }}
+    {{ first_of_repeats('messages', 'site_id') }}
 ),
 
 sites as (

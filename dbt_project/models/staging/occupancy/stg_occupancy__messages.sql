@@ -15,7 +15,8 @@ renamed as (
         in_count,
         out_count,
         count_mode,
-        greatest(occupancy, 0) as occupancy,
+        -- Not greatest(), which takes a load that was not reported for zero.
+        case when occupancy < 0 then 0 else occupancy end as occupancy,
         occupancy as reported_occupancy,
         capacity,
         quality,

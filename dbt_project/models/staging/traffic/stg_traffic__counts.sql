@@ -1,13 +1,9 @@
--- Tenant, stream and event time are part of what makes two messages the same, so that a filter on them reaches the raw
--- table and its indexes through the de-duplication.
 with messages as (
     select * from {{ ref('stg_traffic__messages') }}
 ),
 
 deduplicated as (
-    select distinct on (tenant_id, stream_id, event_at, event_key) *
-    from messages
-    order by tenant_id, stream_id, event_at, event_key, landed_at, kafka_partition, kafka_offset
+    {{ first_of_repeats('messages', 'stream_id') }}
 ),
 
 sites as (
@@ -31,7 +27,6 @@ select
     stream_id,
     event_at,
     local_time::date as service_date,
-    to_char(local_time, 'DD-MM-YYYY') as day_month_year,
     event_key,
     utc_offset_s,
     location,
