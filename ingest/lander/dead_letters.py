@@ -1,11 +1,11 @@
-"""Dead-letter topics: refused messages, key and value unchanged, with Kafka Connect's header names."""
+"""Dead-letter topics: refused messages, unchanged unless they are too long, with Kafka Connect's header names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ingest.dead_letter_headers import to_headers
+from ingest.dead_letter_headers import KEPT_OF_LONGER, LONGEST_WHOLE, to_headers
 from ingest.lander.landing import Reject
 from plimsoll.contracts import Contract
 
@@ -14,7 +14,8 @@ class DeadLetters:
     """Produces refused messages to `<topic>.dlq`.
 
     A crash between here and the landing transaction repeats them: the topic is at-least-once, the table
-    `ingest.rejected_messages` exactly-once.
+    `ingest.rejected_messages` exactly-once. Only the table keeps every message whole: with its headers, one that just
+    fitted into Kafka would not fit again.
     """
 
     def __init__(self, bootstrap_servers: str, contracts: Mapping[str, Contract]) -> None:
@@ -41,6 +42,7 @@ class DeadLetters:
 
     def _produce(self, reject: Reject) -> Any:
         message = reject.message
+        key, value = message.key, message.value
         facts = {
             "topic": message.topic,
             "partition": message.partition,
@@ -49,12 +51,11 @@ class DeadLetters:
             "class.name": reject.error.code,
             "exception.message": str(reject.error),
         }
-        return self._producer.send(
-            self._contracts[message.topic].dead_letter_topic,
-            key=message.key,
-            value=message.value,
-            headers=to_headers(facts),
-        )
+        if len(key or b"") + len(value or b"") > LONGEST_WHOLE:
+            facts["truncated"] = f"{len(value or b'')} bytes"
+            key, value = key and key[:KEPT_OF_LONGER], value and value[:KEPT_OF_LONGER]
+        topic = self._contracts[message.topic].dead_letter_topic
+        return self._producer.send(topic, key=key, value=value, headers=to_headers(facts))
 
     def close(self) -> None:
         """Close the producer, if one was needed."""
