@@ -85,7 +85,11 @@ def wait(
     """Wait until the running landers have landed all that is in the topics now."""
     import threading
     import time
+    from contextlib import closing
 
+    from kafka.errors import KafkaError
+
+    from ingest.lander.cluster import Cluster
     from ingest.lander.progress import lag
     from plimsoll.contracts import load_contracts
     from plimsoll.contracts.topics import end_offsets
@@ -96,9 +100,14 @@ def wait(
     settings = Settings.load()
     contracts = load_contracts(settings.contracts_dir)
     ends = end_offsets(settings.require_kafka(), contracts)
+    with closing(Cluster(settings.require_kafka(), contracts)) as cluster:
+        try:
+            topic_ids = cluster.topic_ids()
+        except KafkaError as error:
+            raise PlimsollError(f"Kafka at {settings.require_kafka()} does not answer: {error}") from error
     deadline, pause = time.monotonic() + timeout, threading.Event()
     with connect(settings.require_database_url(), autocommit=True) as connection:
-        while behind := sum(lag(connection, ends).values()):
+        while behind := sum(lag(connection, ends, topic_ids).values()):
             if time.monotonic() > deadline:
                 raise PlimsollError(f"{behind:,} messages are not landed after {timeout:.0f} s; is a lander running?")
             pause.wait(0.1)

@@ -54,9 +54,10 @@ class Ground:
     client: str
     landers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start_lander(self, name: str | None = None) -> subprocess.Popen[bytes]:
-        """A lander as a process of its own, logging to `log`."""
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of a lander here."""
+        return {
             **os.environ,
             "DATABASE_URL": self.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
@@ -66,9 +67,12 @@ class Ground:
             "PLIMSOLL_CONTRACTS_DIR": str(self.contracts_dir),
             "PLIMSOLL_HOME": str(self.contracts_dir.parent),
         }
+
+    def start_lander(self, name: str | None = None) -> subprocess.Popen[bytes]:
+        """A lander as a process of its own, logging to `log`."""
         command = [sys.executable, "-m", "plimsoll", "lander", "run", *(["--name", name] if name else [])]
         with self.log.open("ab") as log:
-            lander = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            lander = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         self.landers.append(lander)
         return lander
 
@@ -350,6 +354,24 @@ def test_a_topic_deleted_and_created_again_is_noticed_and_lands_from_its_start(
     assert ground.landed() == 7_000
     assert lander.poll() is None
     assert len(ground.said().splitlines()) < 40, "it says what is wrong, not that it is still wrong"
+
+
+def test_what_is_in_a_topic_created_again_is_not_landed_because_its_predecessor_was(ground: Ground) -> None:
+    ground.produce(events(0, 300))
+    lander = ground.start_lander()
+    ground.await_landed(300)
+    lander.terminate()
+    lander.wait()
+
+    create_again(ground, await_log=None)
+    ground.produce(events(300, 500))
+    waited = subprocess.run(
+        [sys.executable, "-m", "plimsoll", "lander", "wait", "--timeout", "1"],
+        env=ground.environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert waited.returncode == 1, waited.stdout
+    assert "200 messages are not landed" in waited.stderr
 
 
 @with_both_clients
