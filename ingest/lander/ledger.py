@@ -137,7 +137,7 @@ def advance(connection: psycopg.Connection, positions: Mapping[Position, int], l
 
 
 def landed_offsets(connection: psycopg.Connection, topic_ids: Mapping[str, str]) -> dict[tuple[str, int], int]:
-    """(topic, partition) to the next offset to land, of the topics that have these ids and not of their predecessors."""
+    """(topic, partition) to the next offset to land, of topics that have these ids, not of their predecessors."""
     rows = connection.execute("SELECT topic, partition, next_offset, topic_id FROM ingest.offsets")
     return {
         (topic, partition): next_offset
