@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from ingest.lander.lander import Landed, Lander
 
+BESIDE_GRACE_S = 5
 app = typer.Typer(no_args_is_help=True, help="Land Kafka's messages in Postgres, exactly once.")
 
 
@@ -60,7 +61,7 @@ def run(
     landed = _with_progress(lander, ends) if ends is not None else lander.run()
     if not until_caught_up:
         letters.stop()
-    beside.join()
+    beside.join(None if until_caught_up else BESIDE_GRACE_S)  # it may be asking a broker that does not answer
     typer.echo(f"landed {landed.rows:,} rows, rejected {landed.rejected:,}")
 
 

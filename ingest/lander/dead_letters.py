@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ingest.dead_letter_headers import KEPT_OF_LONGER, LONGEST_WHOLE, to_headers
 from ingest.lander.landing import Reject
 from plimsoll.contracts import Contract
+from plimsoll.contracts.topics import PATIENCE_MS
+
+DELIVERY_MS = 8_000  # a lander that is told to stop may be waiting for this, and is killed some time after
 
 
 class DeadLetters:
@@ -34,11 +38,17 @@ class DeadLetters:
         if self._producer is None:
             from kafka import KafkaProducer
 
-            self._producer = KafkaProducer(bootstrap_servers=self._bootstrap_servers, acks="all", linger_ms=5)
+            # Not idempotent, because such a producer of kafka-python that has given a batch up waits for the broker
+            # before it gives up the next; one request at a time keeps the order all the same.
+            self._producer = KafkaProducer(
+                bootstrap_servers=self._bootstrap_servers, acks="all", linger_ms=5, enable_idempotence=False,
+                max_in_flight_requests_per_connection=1, bootstrap_timeout_ms=PATIENCE_MS, max_block_ms=DELIVERY_MS,
+                request_timeout_ms=PATIENCE_MS, delivery_timeout_ms=DELIVERY_MS,
+            )  # fmt: skip
         futures = [self._produce(reject) for reject in rejects]
-        self._producer.flush()
+        self._producer.flush(timeout=2 * DELIVERY_MS / 1000)
         for future in futures:
-            future.get(timeout=30)
+            future.get(timeout=1)
 
     def _produce(self, reject: Reject) -> Any:
         message = reject.message
@@ -58,6 +68,9 @@ class DeadLetters:
         return self._producer.send(topic, key=key, value=value, headers=to_headers(facts))
 
     def close(self) -> None:
-        """Close the producer, if one was needed."""
+        """Close the producer, if one was needed; what it still holds will be sent again by whoever lands it."""
+        from kafka.errors import KafkaError
+
         if self._producer is not None:
-            self._producer.close()
+            with suppress(KafkaError):
+                self._producer.close(timeout=1)

@@ -19,6 +19,7 @@ from ingest.lander.source import (
     PositionsLost,
     broker_time,
 )
+from plimsoll.contracts.topics import PATIENCE_MS
 from plimsoll.errors import PlimsollError
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class KafkaPythonSource:
 
     def close(self) -> None:
         """See `Source`."""
-        self._consumer.close()
+        self._consumer.close(timeout_ms=PATIENCE_MS)
 
 
 def _log_failed_commit(_: object, response: object) -> None:
