@@ -101,7 +101,10 @@ class KafkaPythonSource:
         from kafka import TopicPartition
 
         for partition, offset in offsets.items():
-            self._consumer.seek(TopicPartition(*partition), offset)
+            try:
+                self._consumer.seek(TopicPartition(*partition), offset)
+            except ValueError as error:  # the group has taken it back since the caller looked
+                raise PositionsLost(f"{partition[0]}[{partition[1]}] is not held any more") from error
 
     def commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """See `Source`."""
