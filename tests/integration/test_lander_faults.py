@@ -282,6 +282,21 @@ def test_a_full_disk_is_waited_out_and_rejects_nothing(ground: Ground) -> None:
     assert waits[:4] == [0.2, 0.4, 0.8, 1.6], "it must not run against the wall all the time"
 
 
+def test_tables_that_go_missing_are_waited_for(ground: Ground) -> None:
+    ground.produce(events(0, 100))
+    lander = ground.start_lander()
+    ground.await_landed(100)
+
+    ground.execute("ALTER SCHEMA raw RENAME TO away")
+    ground.produce(events(100, 200))
+    ground.await_log(r"(?s)(nothing can land because of Postgres: .* does not exist.*){3}")
+    ground.execute("ALTER SCHEMA away RENAME TO raw")
+    ground.await_landed(200)
+
+    assert lander.poll() is None
+    ground.assert_each_event_once(200)
+
+
 def land_while_one_is_killed(ground: Ground, count: int, kills: int, step: int, keys: int) -> None:
     """Two landers share the topic; one of the two, at random, dies each time `step` more messages have landed at most.
 
