@@ -66,12 +66,18 @@ def run(
 
 
 def _with_progress(lander: Lander, ends: dict[tuple[str, int], int]) -> Landed:
+    import psycopg
+    from kafka.errors import KafkaError
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = [TextColumn("landing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("landing", total=lander.behind(ends))
+        try:
+            total = lander.behind(ends)
+        except (psycopg.Error, KafkaError):
+            total = None  # the lander waits until it can land; only how much that will be is unknown
+        task = progress.add_task("landing", total=total)
 
         def show() -> None:
             progress.update(task, completed=lander.landed.rows + lander.landed.rejected)

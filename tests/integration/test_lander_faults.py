@@ -213,6 +213,20 @@ def test_postgres_may_stop_and_start_while_events_land(ground: Ground) -> None:
     assert said.count("ERROR") < 30, "a trouble is said each time it is tried again, not all the time"
 
 
+def test_catching_up_begins_when_postgres_is_there(ground: Ground) -> None:
+    ground.produce(events(0, 100))
+    ground.postgres.stop()
+    with ground.log.open("ab") as log:
+        command = [sys.executable, "-m", "plimsoll", "lander", "run", "--until-caught-up"]
+        lander = subprocess.Popen(command, env=ground.environment, stdout=log, stderr=log)
+    ground.landers.append(lander)
+    ground.await_log("nothing can land because of Postgres: ")
+    ground.postgres.start()
+
+    assert lander.wait(60) == 0
+    ground.assert_each_event_once(100)
+
+
 def test_connections_cut_in_the_middle_of_copy_lose_and_repeat_nothing(ground: Ground) -> None:
     ground.produce(events(0, 60_000))
     ground.start_lander()
