@@ -201,8 +201,12 @@ def replay(since: Since = None, until: Until = None, topic: Topic = None, reason
         max_message_bytes=settings.max_body_bytes,
     )
     with connect(settings.require_database_url(), autocommit=True) as connection:
-        done = letters.replay(connection, contracts, admission, _selection(since, until, topic, reason))
+        selection = _selection(since, until, topic, reason)
+        done = letters.replay(connection, contracts, admission, selection)
+        parts = letters.count_parts(connection, selection)
     typer.echo(f"landed {done.landed:,} messages, {done.refused:,} are still refused")
+    if parts:
+        typer.echo(f"{parts:,} messages are kept only in part and cannot be replayed: they were too large")
 
 
 def _selection(since: str | None, until: str | None, topic: str | None, reason: str | None) -> Selection:

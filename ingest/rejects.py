@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
 from ingest.bulk import REPLAY_PARTITION
+from ingest.dead_letter_headers import KEPT_OF_LONGER
 from ingest.gateways.admission import Admission, Opened
 from ingest.gateways.devices import REGISTRATIONS, Registration, Registrations
 from ingest.lander.landing import Landing, Message, Reject, storable
@@ -23,6 +24,8 @@ from ingest.lander.ledger import open_position
 from plimsoll.contracts import Contract, InvalidEvent
 
 REPLAY_BATCH = 5_000
+# Of a message that was too large for it, a gateway keeps the beginning, which would be judged as if it were all.
+_IS_PART = sql.SQL("(address IS NOT NULL AND octet_length(value) IS NOT DISTINCT FROM {})").format(KEPT_OF_LONGER)
 _SOURCE = "rejects"
 
 
@@ -132,6 +135,13 @@ def find(connection: psycopg.Connection, rejected_id: int) -> DeadLetter | None:
         return cursor.execute("SELECT * FROM ingest.rejected_messages WHERE rejected_id = %s", [rejected_id]).fetchone()
 
 
+def count_parts(connection: psycopg.Connection, selection: Selection) -> int:
+    """How many of the dead letters are kept only in part, so that no replay can judge them."""
+    query = sql.SQL("SELECT count(*) FROM ingest.rejected_messages WHERE {} AND {}")
+    [(count,)] = connection.execute(query.format(selection.condition(), _IS_PART)).fetchall()
+    return int(count)
+
+
 def replay(
     connection: psycopg.Connection,
     contracts: Mapping[str, Contract],
@@ -142,7 +152,8 @@ def replay(
     """Judge dead letters by the contracts and the registry as they are now and land what is valid, each once.
 
     Landing and the note that it landed are one transaction; two replays at once share the messages out. What is
-    refused again stays, with its newest reason. Arrival is when the broker first got the message.
+    refused again stays, with its newest reason. Arrival is when the broker first got the message. Of what a gateway
+    kept only in part, nothing can be told: it is left alone.
 
     Args:
         connection: in autocommit.
@@ -176,10 +187,10 @@ def _take(
     query = sql.SQL(
         """
         SELECT * FROM ingest.rejected_messages
-        WHERE replayed_at IS NULL AND rejected_id > {} AND topic = ANY({}) AND {}
+        WHERE replayed_at IS NULL AND rejected_id > {} AND topic = ANY({}) AND {} AND NOT {}
         ORDER BY rejected_id LIMIT {} FOR UPDATE SKIP LOCKED
         """
-    ).format(after_id, list(contracts), selection.condition(), REPLAY_BATCH)
+    ).format(after_id, list(contracts), selection.condition(), _IS_PART, REPLAY_BATCH)
     with connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
         return cursor.execute(query).fetchall()
 

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from plimsoll.broker_probe import speaks_kafka
 from plimsoll.contracts.topics import Ends, open_consumer, read_ends
 
 log = logging.getLogger(__name__)
-PATIENCE_S = 1.0
 LAG_GOOD_FOR_S = 10.0
-
-# An ApiVersions request, version 0 (KIP-35): the one request that every broker answers to anybody who connects.
-_CLIENT_ID = b"plimsoll-health"
-_API_VERSIONS = struct.pack(">hhih", 18, 0, 1, len(_CLIENT_ID)) + _CLIENT_ID
-_LONGEST_ANSWER = 65_536
 
 
 class Broker:
@@ -30,7 +24,6 @@ class Broker:
     """
 
     def __init__(self, bootstrap_servers: str) -> None:
-        self._addresses = [_address(server) for server in bootstrap_servers.split(",")]
         self._bootstrap_servers = bootstrap_servers
         # kafka-python's consumer belongs to one thread.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-lag")
@@ -38,9 +31,9 @@ class Broker:
         self._ends: tuple[float, Ends] | None = None
 
     async def answers(self) -> bool:
-        """Whether a broker of the list speaks Kafka within a second."""
-        found = await asyncio.gather(*(_speaks_kafka(host, port) for host, port in self._addresses))
-        return any(found)
+        """Whether a broker of the list speaks Kafka within a second or two."""
+        servers = self._bootstrap_servers.split(",")
+        return any(await asyncio.gather(*(asyncio.to_thread(speaks_kafka, server) for server in servers)))
 
     async def end_offsets(self, topics: Iterable[str]) -> Ends | None:
         """How far the topics go, as of the last 10 seconds; None if not to be had."""
@@ -65,23 +58,3 @@ class Broker:
         if self._consumer is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._consumer.close)
         self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-def _address(server: str) -> tuple[str, int]:
-    host, _, port = server.strip().rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-async def _speaks_kafka(host: str, port: int) -> bool:
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            reader, writer = await asyncio.open_connection(host, port)
-            try:
-                writer.write(struct.pack(">i", len(_API_VERSIONS)) + _API_VERSIONS)
-                await writer.drain()
-                size, correlation_id = struct.unpack(">ii", await reader.readexactly(8))
-                return bool(correlation_id == 1 and 0 < size < _LONGEST_ANSWER)
-            finally:
-                writer.close()
-    except (OSError, TimeoutError, asyncio.IncompleteReadError):
-        return False

@@ -124,7 +124,9 @@ class Doctor:
         ends = await self._broker.end_offsets({topic for topic, _ in landed}) if landed else {}
         if ends is None:
             return None
-        return sum(max(0, ends.get(partition, offset) - offset) for partition, offset in landed.items())
+        # A topic that ends before what was landed of it was created again, and nothing of it is landed yet.
+        ahead = {partition: (ends.get(partition, offset), offset) for partition, offset in landed.items()}
+        return sum(end - offset if end >= offset else end for end, offset in ahead.values())
 
     async def _examine_marts(self, now: datetime) -> Part:
         try:

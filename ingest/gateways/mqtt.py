@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.rows import dict_row
 
-from ingest.dead_letter_headers import to_headers
+from ingest.dead_letter_headers import KEPT_OF_LONGER, LONGEST_WHOLE, to_headers
 from ingest.gateways.admission import TOPICS, Admission, Opened
 from ingest.gateways.devices import REGISTRATIONS, Registration, Registrations
 from ingest.gateways.gateway import new_producer
@@ -35,7 +35,6 @@ _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
 _REPORT_EVERY_S = 60.0
 _DRAIN_S = 12.0
-_KEPT_OF_TOO_LARGE = 65_536
 
 
 @dataclass(frozen=True)
@@ -181,8 +180,9 @@ class Bridge:
         return self._producer.send(topic, key=key, value=value), partial(self.accepted.update, [topic])
 
     def _bury(self, arrival: Arrival, topic: str, error: InvalidEvent) -> Any:
-        """To the dead-letter topic, unchanged, with Kafka Connect's header names."""
-        is_whole = len(arrival.payload) <= self._settings.max_message_bytes
+        """To the dead-letter topic, unchanged unless it is too large, with Kafka Connect's header names."""
+        # Here also what is refused for another reason: what Kafka does not take would come again for ever.
+        is_whole = len(arrival.payload) <= min(self._settings.max_message_bytes, LONGEST_WHOLE)
         facts = {
             "topic": arrival.topic,
             "stage": "gateway",
@@ -194,7 +194,7 @@ class Bridge:
         }
         return self._producer.send(
             self._contracts[topic].dead_letter_topic,
-            value=arrival.payload if is_whole else arrival.payload[:_KEPT_OF_TOO_LARGE],
+            value=arrival.payload if is_whole else arrival.payload[:KEPT_OF_LONGER],
             headers=to_headers(facts),
         )
 

@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from ingest.lander.lander import Landed, Lander
 
+BESIDE_GRACE_S = 5
 app = typer.Typer(no_args_is_help=True, help="Land Kafka's messages in Postgres, exactly once.")
 
 
@@ -60,17 +61,23 @@ def run(
     landed = _with_progress(lander, ends) if ends is not None else lander.run()
     if not until_caught_up:
         letters.stop()
-    beside.join()
+    beside.join(None if until_caught_up else BESIDE_GRACE_S)  # it may be asking a broker that does not answer
     typer.echo(f"landed {landed.rows:,} rows, rejected {landed.rejected:,}")
 
 
 def _with_progress(lander: Lander, ends: dict[tuple[str, int], int]) -> Landed:
+    import psycopg
+    from kafka.errors import KafkaError
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = [TextColumn("landing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("landing", total=lander.behind(ends))
+        try:
+            total = lander.behind(ends)
+        except (psycopg.Error, KafkaError):
+            total = None  # the lander waits until it can land; only how much that will be is unknown
+        task = progress.add_task("landing", total=total)
 
         def show() -> None:
             progress.update(task, completed=lander.landed.rows + lander.landed.rejected)
@@ -85,7 +92,11 @@ def wait(
     """Wait until the running landers have landed all that is in the topics now."""
     import threading
     import time
+    from contextlib import closing
 
+    from kafka.errors import KafkaError
+
+    from ingest.lander.cluster import Cluster
     from ingest.lander.progress import lag
     from plimsoll.contracts import load_contracts
     from plimsoll.contracts.topics import end_offsets
@@ -96,9 +107,14 @@ def wait(
     settings = Settings.load()
     contracts = load_contracts(settings.contracts_dir)
     ends = end_offsets(settings.require_kafka(), contracts)
+    with closing(Cluster(settings.require_kafka(), contracts)) as cluster:
+        try:
+            topic_ids = cluster.topic_ids()
+        except KafkaError as error:
+            raise PlimsollError(f"Kafka at {settings.require_kafka()} does not answer: {error}") from error
     deadline, pause = time.monotonic() + timeout, threading.Event()
     with connect(settings.require_database_url(), autocommit=True) as connection:
-        while behind := sum(lag(connection, ends).values()):
+        while behind := sum(lag(connection, ends, topic_ids).values()):
             if time.monotonic() > deadline:
                 raise PlimsollError(f"{behind:,} messages are not landed after {timeout:.0f} s; is a lander running?")
             pause.wait(0.1)

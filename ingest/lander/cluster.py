@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ingest.lander.source import Partition
+from plimsoll.broker_probe import require_broker
+from plimsoll.contracts.topics import PATIENCE_MS
 from plimsoll.errors import PlimsollError
 
 
@@ -24,10 +26,12 @@ class Cluster:
         from kafka.errors import KafkaError
 
         self._topics = list(topics)
+        require_broker(bootstrap_servers)
         try:
             self._admin = KafkaAdminClient(
-                bootstrap_servers=bootstrap_servers, client_id="plimsoll-lander", reconnect_backoff_max_ms=1_000
-            )
+                bootstrap_servers=bootstrap_servers, client_id="plimsoll-lander", reconnect_backoff_max_ms=1_000,
+                bootstrap_timeout_ms=PATIENCE_MS, request_timeout_ms=PATIENCE_MS,
+            )  # fmt: skip
         except KafkaError as error:
             raise PlimsollError(f"Kafka at {bootstrap_servers} cannot be reached: {error}") from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from ingest.lander.landing import first_line, storable
 from ingest.lander.ledger import FencedError, Position, advance, created_again, open_position
 from ingest.lander.source import Partition
 from plimsoll.contracts import Contract
+from plimsoll.contracts.topics import PATIENCE_MS
 from plimsoll.errors import PlimsollError
 
 log = logging.getLogger(__name__)
@@ -66,30 +68,34 @@ class GatewayLetters:
     def _session(self, until_caught_up: bool) -> None:
         from kafka import KafkaConsumer, TopicPartition
 
-        cluster = Cluster(self._bootstrap_servers, self._topics)
-        consumer = KafkaConsumer(
-            bootstrap_servers=self._bootstrap_servers,
-            client_id="plimsoll-dead-letters",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-        )
-        try:
-            with psycopg.connect(self._database_url, autocommit=True, application_name="plimsoll-dead-letters") as to:
-                positions, ends = self._open(to, cluster)
-                consumer.assign([TopicPartition(*p) for p in positions])
-                for partition, position in positions.items():
-                    consumer.seek(TopicPartition(*partition), position.next_offset)
-                while not self._stop.is_set():
-                    if until_caught_up and all(positions[p].next_offset >= end for p, end in ends.items()):
-                        return
-                    polled = consumer.poll(timeout_ms=POLL_MS, max_records=MAX_BATCH)
-                    records = [record for batch in polled.values() for record in batch]
-                    if records:
-                        self._require_same_topics(cluster, positions)
-                        self._land(to, records, positions)
-        finally:
-            consumer.close()
-            cluster.close()
+        with (
+            closing(Cluster(self._bootstrap_servers, self._topics)) as cluster,
+            closing(
+                KafkaConsumer(
+                    bootstrap_servers=self._bootstrap_servers,
+                    client_id="plimsoll-dead-letters",
+                    enable_auto_commit=False,
+                    auto_offset_reset="none",
+                    bootstrap_timeout_ms=PATIENCE_MS,
+                    request_timeout_ms=PATIENCE_MS,
+                )
+            ) as consumer,
+            psycopg.connect(
+                self._database_url, autocommit=True, connect_timeout=10, application_name="plimsoll-dead-letters"
+            ) as to,
+        ):
+            positions, ends = self._open(to, cluster)
+            consumer.assign([TopicPartition(*p) for p in positions])
+            for partition, position in positions.items():
+                consumer.seek(TopicPartition(*partition), position.next_offset)
+            while not self._stop.is_set():
+                if until_caught_up and all(positions[p].next_offset >= end for p, end in ends.items()):
+                    return
+                polled = consumer.poll(timeout_ms=POLL_MS, max_records=MAX_BATCH)
+                records = [record for batch in polled.values() for record in batch]
+                if records:
+                    self._require_same_topics(cluster, positions)
+                    self._land(to, records, positions)
 
     def _open(self, to: psycopg.Connection, cluster: Cluster) -> tuple[dict[Partition, Position], dict[Partition, int]]:
         """Where the ledger is, and where the topics end now."""

@@ -107,7 +107,7 @@ class Lander:
 
     def behind(self, until: Mapping[Partition, int]) -> int:
         """How many messages the ledger still lacks to reach these offsets."""
-        return sum(lag(self._writer.connection(), until).values())
+        return sum(lag(self._writer.connection(), until, self._cluster.topic_ids()).values())
 
     def close(self) -> None:
         """Leave the group and close the connections."""
@@ -192,7 +192,7 @@ class Lander:
         if behind.keys() <= self._positions.keys():
             return False
         self._finish()
-        return not any(lag(self._writer.connection(), behind).values())
+        return not any(lag(self._writer.connection(), behind, self._cluster.topic_ids()).values())
 
     def _targets(self, messages: Sequence[Message]) -> dict[Position, int]:
         """Each partition's position, and where it will be when these messages are landed.

@@ -136,7 +136,11 @@ def advance(connection: psycopg.Connection, positions: Mapping[Position, int], l
     return [replace(position, next_offset=offset, landed_at=landed_at) for position, offset in positions.items()]
 
 
-def landed_offsets(connection: psycopg.Connection) -> dict[tuple[str, int], int]:
-    """(topic, partition) to the next offset to land."""
-    rows = connection.execute("SELECT topic, partition, next_offset FROM ingest.offsets")
-    return {(topic, partition): next_offset for topic, partition, next_offset in rows}
+def landed_offsets(connection: psycopg.Connection, topic_ids: Mapping[str, str]) -> dict[tuple[str, int], int]:
+    """(topic, partition) to the next offset to land, of topics that have these ids, not of their predecessors."""
+    rows = connection.execute("SELECT topic, partition, next_offset, topic_id FROM ingest.offsets")
+    return {
+        (topic, partition): next_offset
+        for topic, partition, next_offset, topic_id in rows
+        if topic_ids.get(topic) == topic_id
+    }

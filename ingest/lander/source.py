@@ -46,7 +46,11 @@ class Source(Protocol):
         ...
 
     def start(self, offsets: Mapping[Partition, int]) -> None:
-        """Go on with assigned partitions from these offsets, whatever was fetched before."""
+        """Go on with assigned partitions from these offsets, whatever was fetched before.
+
+        Raises:
+            PositionsLost: the group has taken one of them back.
+        """
         ...
 
     def commit(self, next_offsets: Mapping[Partition, int]) -> None:

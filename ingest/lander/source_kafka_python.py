@@ -19,6 +19,7 @@ from ingest.lander.source import (
     PositionsLost,
     broker_time,
 )
+from plimsoll.contracts.topics import PATIENCE_MS
 from plimsoll.errors import PlimsollError
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,10 @@ class KafkaPythonSource:
         from kafka import TopicPartition
 
         for partition, offset in offsets.items():
-            self._consumer.seek(TopicPartition(*partition), offset)
+            try:
+                self._consumer.seek(TopicPartition(*partition), offset)
+            except ValueError as error:  # the group has taken it back since the caller looked
+                raise PositionsLost(f"{partition[0]}[{partition[1]}] is not held any more") from error
 
     def commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """See `Source`."""
@@ -111,7 +115,7 @@ class KafkaPythonSource:
 
     def close(self) -> None:
         """See `Source`."""
-        self._consumer.close()
+        self._consumer.close(timeout_ms=PATIENCE_MS)
 
 
 def _log_failed_commit(_: object, response: object) -> None:

@@ -31,6 +31,7 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lander-writer")
         self._in_hand: Future[Outcome] | None = None
         self._connection: psycopg.Connection | None = None
+        self._was_ready = False
 
     @property
     def is_connected(self) -> bool:
@@ -58,8 +59,8 @@ class Writer:
         """The connection, while no batch is in hand; made if need be.
 
         Raises:
-            PlimsollError: the database lacks the lander's tables.
-            psycopg.Error: it cannot be reached.
+            PlimsollError: the database has never had the lander's tables.
+            psycopg.Error: it cannot be reached, or lacks tables that it had.
         """
         assert self._in_hand is None, "the connection is in the middle of a batch"
         if self._connection is None or self._connection.closed:
@@ -70,7 +71,10 @@ class Writer:
             try:
                 self._landing.prepare(self._connection)
             except psycopg.ProgrammingError as error:
+                if self._was_ready:
+                    raise
                 raise PlimsollError(f"the tables are not there: {first_line(error)}; run `plimsoll migrate`") from error
+            self._was_ready = True
         return self._connection
 
     def disconnect(self) -> None:

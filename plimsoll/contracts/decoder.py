@@ -18,6 +18,7 @@ import msgspec
 from plimsoll.contracts.model import Contract, Field
 
 MAX_EXTRA_BYTES = 16_384
+MAX_REASON_LENGTH = 500
 _NUL = b"\\u0000"
 _INTEGER_BOUNDS = {
     "smallint": (-(2**15), 2**15 - 1),
@@ -34,10 +35,12 @@ class InvalidEvent(ValueError):
     Attributes:
         code: a stable word for counting: not_json, invalid_field, missing_field, incomplete, clock_ahead, …
         field: the field at fault, if one is.
-        reason: the sentence for the sender.
+        reason: the sentence for the sender; cut after 500 characters, for it may quote the whole message.
     """
 
     def __init__(self, code: str, reason: str, field: str | None = None) -> None:
+        if len(reason) > MAX_REASON_LENGTH:
+            reason = reason[:MAX_REASON_LENGTH] + "…"
         super().__init__(f"{field}: {reason}" if field else reason)
         self.code = code
         self.field = field

@@ -66,7 +66,6 @@ class Contract:
 
     name: str
     version: str
-    domain: str
     description: str
     fields: tuple[Field, ...]
     table: str
@@ -154,7 +153,6 @@ class _Reader:
         contract = Contract(
             name=self.document.id or self.file.removesuffix(".yaml"),
             version=self.document.version or "0.0.0",
-            domain=self.document.domain or "default",
             description=(self.document.description.purpose if self.document.description else None) or "",
             fields=fields,
             table=table.physicalName,

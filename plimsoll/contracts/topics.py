@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from plimsoll.contracts.model import Contract
@@ -32,7 +32,7 @@ def present_topics(bootstrap_servers: str) -> dict[str, int]:
     Raises:
         PlimsollError: the broker cannot be reached.
     """
-    with closing(open_consumer(bootstrap_servers)) as consumer:
+    with closing(open_consumer(bootstrap_servers)) as consumer, _answered(bootstrap_servers):
         return {topic: len(consumer.partitions_for_topic(topic) or ()) for topic in consumer.topics()}
 
 
@@ -42,13 +42,8 @@ def end_offsets(bootstrap_servers: str, topics: Iterable[str]) -> Ends:
     Raises:
         PlimsollError: the broker cannot be reached.
     """
-    from kafka.errors import KafkaError
-
-    with closing(open_consumer(bootstrap_servers)) as consumer:
-        try:
-            return read_ends(consumer, topics)
-        except KafkaError as error:
-            raise PlimsollError(f"Kafka at {bootstrap_servers} does not answer: {error}") from error
+    with closing(open_consumer(bootstrap_servers)) as consumer, _answered(bootstrap_servers):
+        return read_ends(consumer, topics)
 
 
 def open_consumer(bootstrap_servers: str) -> Any:
@@ -88,26 +83,29 @@ def create_topics(bootstrap_servers: str, contracts: Iterable[Contract], replica
         PlimsollError: the broker cannot be reached or refuses.
     """
     from kafka.admin import KafkaAdminClient, NewTopic
-    from kafka.errors import KafkaError, TopicAlreadyExistsError
+    from kafka.errors import TopicAlreadyExistsError
 
     missing = _missing(wanted_topics(contracts), present_topics(bootstrap_servers))
     if not missing:
         return []
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    try:
-        admin.create_topics(
-            [
-                NewTopic(name, partitions, replication, topic_configs=_TOPIC_CONFIG)
-                for name, partitions in missing.items()
-            ]
-        )
-    except TopicAlreadyExistsError:  # somebody else was faster, which is as good
-        pass
-    except KafkaError as error:
-        raise PlimsollError(f"Kafka at {bootstrap_servers} did not create topics: {error}") from error
-    finally:
-        admin.close()
+    topics = [NewTopic(name, number, replication, topic_configs=_TOPIC_CONFIG) for name, number in missing.items()]
+    with (
+        _answered(bootstrap_servers),
+        closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin,
+        suppress(TopicAlreadyExistsError),  # somebody else was faster, which is as good
+    ):
+        admin.create_topics(topics)
     return sorted(missing)
+
+
+@contextmanager
+def _answered(bootstrap_servers: str) -> Iterator[None]:
+    from kafka.errors import KafkaError
+
+    try:
+        yield
+    except KafkaError as error:
+        raise PlimsollError(f"Kafka at {bootstrap_servers} does not answer as it should: {error}") from error
 
 
 def _missing(wanted: Mapping[str, int], present: Mapping[str, int]) -> dict[str, int]:

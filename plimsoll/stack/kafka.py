@@ -8,13 +8,14 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from plimsoll.broker_probe import speaks_kafka
 from plimsoll.stack.errors import StackError
 from plimsoll.stack.guard import guard, stop_group
 from plimsoll.stack.kafka_jars import LOG4J_CONFIG, JarCache, default_cache_dir, find_java, installed_libs
 from plimsoll.stack.lock import make_state_dir
 from plimsoll.stack.ports import LOOPBACK, require_free
 from plimsoll.stack.process import Child, command_line, is_alive
-from plimsoll.stack.readiness import await_ready, port_ready
+from plimsoll.stack.readiness import await_ready
 
 PORT_SETTING = "PLIMSOLL_KAFKA_PORT"
 CONTROLLER_PORT_SETTING = "PLIMSOLL_KAFKA_CONTROLLER_PORT"
@@ -185,8 +186,7 @@ class LocalKafka:
             raise
 
     def _answers(self) -> bool:
-        # The plain connection first: a client object costs more than a refused connect.
-        return port_ready(self.port)() and broker_answers(self.bootstrap_servers)
+        return broker_answers(self.bootstrap_servers)
 
     def _cluster_id(self) -> str:
         """Return the id of this cluster, made once: the offset ledger knows the cluster by it."""
@@ -232,6 +232,8 @@ def broker_answers(bootstrap_servers: str, timeout_s: float = 3.0) -> bool:
     from kafka.admin import KafkaAdminClient
     from kafka.errors import KafkaError
 
+    if not any(map(speaks_kafka, bootstrap_servers.split(","))):
+        return False
     try:
         client = KafkaAdminClient(bootstrap_servers=bootstrap_servers, bootstrap_timeout_ms=int(timeout_s * 1000))
     except (KafkaError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,16 +19,20 @@ import httpx
 import psycopg
 import pytest
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 from websockets.sync.client import connect
 
 from ingest.dead_letter_headers import to_headers
-from plimsoll.contracts import load_contracts
+from ingest.lander.dead_letters import DeadLetters
+from ingest.lander.landing import Message, Reject
+from plimsoll.contracts import InvalidEvent, load_contracts
 from plimsoll.contracts.topics import create_topics
 from plimsoll.settings import PROJECT_DIR
 from plimsoll.stack.kafka import LocalKafka
 from plimsoll.stack.mosquitto import LocalMosquitto
 from plimsoll.stack.ports import free_port
-from plimsoll.stack.readiness import http_ready
+from plimsoll.stack.process import Child
+from plimsoll.stack.readiness import await_ready, http_ready
 from plimsoll.stack.supervisor import Supervisor
 
 pytestmark = pytest.mark.integration
@@ -35,6 +40,7 @@ PAUSE_S = 0.02
 """Between two events of a client."""
 LONGEST_ANSWER_S = 12
 """No client waits longer to be told that its event was not taken."""
+LANDER_GRACE_S = 9
 
 
 class Client(threading.Thread, ABC):
@@ -243,3 +249,38 @@ def bury(bootstrap_servers: str, value: bytes) -> None:
 def is_listed(connection: psycopg.Connection, value: bytes) -> bool:
     query = "SELECT 1 FROM ingest.rejected_messages WHERE value = %s"
     return connection.execute(query, [value]).fetchone() is not None
+
+
+def test_while_kafka_is_away_a_lander_gives_up_its_rejects_in_hand_and_ends_when_it_is_told_to(
+    kafka: LocalKafka, database_url: str, tmp_path: Path
+) -> None:
+    """The supervisor waits for ten seconds before it kills."""
+    environment = {
+        **os.environ, "DATABASE_URL": database_url, "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "PLIMSOLL_LANDER_METRICS_PORT": "0", "PLIMSOLL_HOME": str(tmp_path),
+    }  # fmt: skip
+    contracts = load_contracts(PROJECT_DIR / "data" / "contracts")
+    reject = Reject(
+        Message("occupancy.events", 0, 0, datetime.now(UTC), None, b"{}"), "decode", InvalidEvent("empty", "test")
+    )
+    letters = DeadLetters(kafka.bootstrap_servers, contracts)
+    letters.send([reject])
+    log = tmp_path / "lander.log"
+    lander = Child("lander", [sys.executable, "-m", "plimsoll", "lander", "run"], log_path=log, env=environment)
+    try:
+        await_ready(lander, lambda: " landing " in log.read_text(), 60)
+        kafka.stop()
+        await_ready(lander, lambda: "nothing can land because of Kafka" in log.read_text(), 60)
+        os.kill(lander.pid, signal.SIGTERM)
+        ended = lander.wait(LANDER_GRACE_S)
+        said = lander.log_tail()
+    finally:
+        lander.stop()
+    assert ended, f"it still runs:\n{said}"
+    assert lander.exit_code == 0, said
+
+    started = time.monotonic()
+    with pytest.raises(KafkaError):
+        letters.send([reject])
+    letters.close()
+    assert time.monotonic() - started < 20

@@ -16,8 +16,9 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 
+from ingest.dead_letter_headers import from_headers
 from plimsoll.contracts import Contract, load_contracts
 from plimsoll.contracts.model import Field
 from plimsoll.contracts.topics import create_topics
@@ -257,3 +258,41 @@ def test_ten_thousand_bad_messages_are_refused_each_with_its_reason_and_valid_ne
         table = CONTRACTS[usual].table
         landed = connection.execute(f"SELECT count(*) FROM {table} WHERE _topic = %s", [topics[usual]]).fetchone()
         assert landed == (count,), usual
+
+
+def test_messages_as_large_as_kafka_takes_are_refused_in_full_and_their_neighbours_land(
+    stack: LocalStack,
+    connection: psycopg.Connection,
+    plimsoll: Plimsoll,
+    own_topics: tuple[dict[str, str], dict[str, str]],
+) -> None:
+    """With its headers the dead letter would be larger than the message, which is as large as any producer may send."""
+    settings_env, topics = own_topics
+    topic, contract = topics["occupancy.events"], CONTRACTS["occupancy.events"]
+    garbage = b"\x80" + b"g" * 1_048_399
+    wordy = dumped(valid(contract) | {"count_mode": "x" * 550_000})  # the refusal would say it all again
+    producer = KafkaProducer(bootstrap_servers=stack.bootstrap_servers)
+    for value in (garbage, wordy, dumped(valid(contract))):
+        producer.send(topic, value=value).get(20)
+    producer.close()
+
+    plimsoll("lander", "run", "--until-caught-up", timeout=40, **settings_env)
+
+    rows = connection.execute(
+        "SELECT reason_code, length(reason), value FROM ingest.rejected_messages WHERE topic = %s", [topic]
+    ).fetchall()
+    assert {(code, value) for code, _, value in rows} == {("not_json", garbage), ("invalid_field", wordy)}
+    assert all(length <= 501 for _, length, _ in rows)
+    landed = connection.execute(f"SELECT count(*) FROM {contract.table} WHERE _topic = %s", [topic]).fetchone()
+    assert landed == (1,)
+    letters = {letter.value: from_headers(letter.headers) for letter in dead_letters(stack, f"{topic}.dlq", 2)}
+    assert letters[wordy]["class.name"] == "invalid_field"
+    assert letters[garbage[:65_536]]["truncated"] == "1048400 bytes"
+
+
+def dead_letters(stack: LocalStack, topic: str, count: int) -> list[Any]:
+    consumer = KafkaConsumer(topic, bootstrap_servers=stack.bootstrap_servers, auto_offset_reset="earliest",
+                             consumer_timeout_ms=20_000)  # fmt: skip
+    found = [letter for _, letter in zip(range(count), consumer, strict=False)]
+    consumer.close()
+    return found

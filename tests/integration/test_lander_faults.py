@@ -54,9 +54,10 @@ class Ground:
     client: str
     landers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start_lander(self, name: str | None = None) -> subprocess.Popen[bytes]:
-        """A lander as a process of its own, logging to `log`."""
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of a lander here."""
+        return {
             **os.environ,
             "DATABASE_URL": self.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
@@ -66,9 +67,12 @@ class Ground:
             "PLIMSOLL_CONTRACTS_DIR": str(self.contracts_dir),
             "PLIMSOLL_HOME": str(self.contracts_dir.parent),
         }
+
+    def start_lander(self, name: str | None = None) -> subprocess.Popen[bytes]:
+        """A lander as a process of its own, logging to `log`."""
         command = [sys.executable, "-m", "plimsoll", "lander", "run", *(["--name", name] if name else [])]
         with self.log.open("ab") as log:
-            lander = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            lander = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         self.landers.append(lander)
         return lander
 
@@ -209,6 +213,20 @@ def test_postgres_may_stop_and_start_while_events_land(ground: Ground) -> None:
     assert said.count("ERROR") < 30, "a trouble is said each time it is tried again, not all the time"
 
 
+def test_catching_up_begins_when_postgres_is_there(ground: Ground) -> None:
+    ground.produce(events(0, 100))
+    ground.postgres.stop()
+    with ground.log.open("ab") as log:
+        command = [sys.executable, "-m", "plimsoll", "lander", "run", "--until-caught-up"]
+        lander = subprocess.Popen(command, env=ground.environment, stdout=log, stderr=log)
+    ground.landers.append(lander)
+    ground.await_log("nothing can land because of Postgres: ")
+    ground.postgres.start()
+
+    assert lander.wait(60) == 0
+    ground.assert_each_event_once(100)
+
+
 def test_connections_cut_in_the_middle_of_copy_lose_and_repeat_nothing(ground: Ground) -> None:
     ground.produce(events(0, 60_000))
     ground.start_lander()
@@ -276,6 +294,21 @@ def test_a_full_disk_is_waited_out_and_rejects_nothing(ground: Ground) -> None:
     assert peak_rss_mb(lander) < MAX_RSS_MB
     waits = [float(wait) for wait in re.findall(r"trying again in ([\d.]+) s", ground.said())]
     assert waits[:4] == [0.2, 0.4, 0.8, 1.6], "it must not run against the wall all the time"
+
+
+def test_tables_that_go_missing_are_waited_for(ground: Ground) -> None:
+    ground.produce(events(0, 100))
+    lander = ground.start_lander()
+    ground.await_landed(100)
+
+    ground.execute("ALTER SCHEMA raw RENAME TO away")
+    ground.produce(events(100, 200))
+    ground.await_log(r"(?s)(nothing can land because of Postgres: .* does not exist.*){3}")
+    ground.execute("ALTER SCHEMA away RENAME TO raw")
+    ground.await_landed(200)
+
+    assert lander.poll() is None
+    ground.assert_each_event_once(200)
 
 
 def land_while_one_is_killed(ground: Ground, count: int, kills: int, step: int, keys: int) -> None:
@@ -350,6 +383,24 @@ def test_a_topic_deleted_and_created_again_is_noticed_and_lands_from_its_start(
     assert ground.landed() == 7_000
     assert lander.poll() is None
     assert len(ground.said().splitlines()) < 40, "it says what is wrong, not that it is still wrong"
+
+
+def test_what_is_in_a_topic_created_again_is_not_landed_because_its_predecessor_was(ground: Ground) -> None:
+    ground.produce(events(0, 300))
+    lander = ground.start_lander()
+    ground.await_landed(300)
+    lander.terminate()
+    lander.wait()
+
+    create_again(ground, await_log=None)
+    ground.produce(events(300, 500))
+    waited = subprocess.run(
+        [sys.executable, "-m", "plimsoll", "lander", "wait", "--timeout", "1"],
+        env=ground.environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert waited.returncode == 1, waited.stdout
+    assert "200 messages are not landed" in waited.stderr
 
 
 @with_both_clients

@@ -85,3 +85,17 @@ def some_messages(source: Source) -> list[Message]:
         if messages := source.poll(100, 100):
             return messages
     pytest.fail("no message for a minute")
+
+
+def test_a_start_where_nothing_is_held_any_more_is_told_as_lost(stack: LocalStack, admin: KafkaAdminClient) -> None:
+    """Between asking what is held and starting there, the group may have given it to another lander."""
+    topic = f"taken.{uuid.uuid4().hex[:8]}"
+    admin.create_topics([NewTopic(topic, 1, 1)])
+    source = open_source("kafka-python", stack.bootstrap_servers, [topic], group=topic)
+    try:
+        await_held(source, [(topic, 0)], timeout_ms=100)
+        with pytest.raises(PositionsLost):
+            source.start({(topic, 0): 0, (topic, 1): 0})
+    finally:
+        source.close()
+        admin.delete_topics([topic])

@@ -235,6 +235,23 @@ def test_poison_goes_to_the_dead_letters_with_its_reason_and_what_follows_is_tak
     assert {h["__connect.errors.stage"] for _, h in letters} == {"gateway"}
 
 
+def test_a_payload_that_is_too_large_for_a_dead_letter_is_buried_in_part_and_does_not_come_again(
+    bridge: Callable[..., Child], publish: Callable[..., None], stack: LocalStack
+) -> None:
+    """It would end the session and be sent again in the next one, for ever."""
+    bridge(PLIMSOLL_MAX_BODY_BYTES="2000000")
+    site = f"TJ-{uuid.uuid4().hex[:8]}"
+    large = f"{site} {'x' * 1_048_500}".encode()
+    wordy = json.dumps(BUS_EVENT | {"bus_id": site, "count_mode": "x" * 550_000}).encode()
+
+    publish("oms/v1/occupancy", large, wordy, BUS_EVENT | {"bus_id": site, "seq": 1})
+
+    assert in_kafka(stack.bootstrap_servers, site, 1) == [1]
+    letters = dict(dead_letters(stack, site, 2))
+    assert set(letters) == {large[:65_536], wordy}
+    assert letters[large[:65_536]]["__connect.errors.truncated"] == f"{len(large)} bytes"
+
+
 def test_refusals_are_listed_and_replayed_once_when_the_registry_has_learned_of_the_device(
     bridge: Callable[..., Child],
     publish: Callable[..., None],

@@ -127,6 +127,26 @@ def refuse(connection: psycopg.Connection, site: str, count: int) -> None:
         )
 
 
+def test_a_letter_of_which_the_gateway_kept_only_the_beginning_is_left_alone_and_it_is_said(
+    connection: psycopg.Connection, plimsoll: Plimsoll
+) -> None:
+    stump = uuid.uuid4().hex.encode() * 2_048
+    connection.execute(
+        'INSERT INTO ingest.rejected_messages (topic, partition, "offset", stage, reason_code, reason, value,'
+        " broker_at, address, tenant_id) VALUES ('occupancy.events', 0, 1, 'gateway', 'too_large', 'too much', %s,"
+        " now(), 'oms/v1/occupancy', 'default')", [stump],
+    )  # fmt: skip
+
+    done = plimsoll("rejects", "replay", "--reason", "too_large")
+
+    kept = connection.execute(
+        "SELECT reason_code, reason, replayed_at FROM ingest.rejected_messages WHERE value = %s", [stump]
+    ).fetchall()
+    assert kept == [("too_large", "too much", None)]
+    assert replayed(done) == (0, 0)
+    assert "1 messages are kept only in part and cannot be replayed" in done.stdout
+
+
 def test_replays_at_the_same_time_land_each_message_once(
     connection: psycopg.Connection, platform_env: dict[str, str]
 ) -> None:

@@ -56,6 +56,16 @@ def test_waiting_messages_are_counted_as_lag(client: TestClient, api: Any, seed:
     assert lander["lag_messages"] >= 1 and "plimsoll lander run" in lander["detail"]
 
 
+def test_messages_of_a_topic_created_again_wait_although_more_were_landed_of_its_predecessor(
+    api: Any, connection: psycopg.Connection
+) -> None:
+    connection.execute("UPDATE ingest.offsets SET next_offset = 1000000000 WHERE topic = 'occupancy.events'")
+    with api() as fresh:
+        lander = fresh.get("/health").json()["components"]["lander"]
+    assert lander["state"] == "down"
+    assert 1 <= lander["lag_messages"] < 1_000_000
+
+
 def _event() -> dict[str, Any]:
     return {"bus_id": "TJ-1", "occupancy": 3, "ts_device": "2026-01-15T12:34:56Z", "device_id": "E"}
 
