@@ -31,6 +31,7 @@ STOPS_PER_TRIP = 24
 REFRESHES = 13  # an hour, and the one before it
 ROWS_PER_DAY = 500_000
 HISTORY_PARTITION = -1
+OPERATING_DAY_STARTS = timedelta(hours=3)  # `operating_day_starts_h` of dbt_project.yml
 WANTED_REFRESH_S, WANTED_REFRESH_FACTOR, WANTED_LANDING_SHARE, WANTED_READ_SHARE = 10.0, 1.5, 0.9, 0.01
 
 
@@ -137,7 +138,8 @@ def _dbt(ground: Ground, url: str) -> Iterator[Callable[[], None]]:
 def _load_history(connection: psycopg.Connection, ground: Ground, size: int) -> None:
     """Rows of past landing days, made in the database: a bus reports every few seconds of each day."""
     contract = ground.contracts[TOPIC]
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    # Not in the present operating day: its loads would be balanced anew with the new events.
+    today = (datetime.now(UTC) - OPERATING_DAY_STARTS).replace(hour=0, minute=0, second=0, microsecond=0)
     days = -(-size // ROWS_PER_DAY)
     for ago in range(days, 0, -1):
         day = today - timedelta(days=ago)
