@@ -14,7 +14,7 @@ import numpy as np
 
 from forecasting import baselines, metrics, scoring
 from forecasting.events import Events
-from forecasting.local_grid import DAY_HOURS, local_midnight_ns
+from forecasting.local_grid import DAY_HOURS, earlier_midnight_ns, local_midnight_ns
 from forecasting.model import ForecastModel, train_panel
 from forecasting.panel import HOUR_NS, Floats, Ints, Panel, PanelError, build_panel, zones
 
@@ -113,8 +113,7 @@ def origin_instants(panel: Panel, tz: str, horizon: int, origins: int, step_h: i
     starts = []
     for back in range(origins):
         at = last - back * step_h * HOUR_NS
-        # Half a day on, then back to midnight: a daylight-saving change moves it by an hour only.
-        starts.append(local_midnight_ns(at + 12 * HOUR_NS, tz) if daily else at)
+        starts.append(earlier_midnight_ns(last, tz, back * step_h // DAY_HOURS) if daily else at)
     starts.reverse()
     need = panel.first_hour_ns + MIN_HISTORY_H * HOUR_NS
     if starts[0] < need:

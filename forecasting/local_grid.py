@@ -106,3 +106,9 @@ def local_midnight_ns(hour_ns: int, tz: str) -> int:
     candidates = hour_ns - HOUR_NS * np.arange(27)
     same = candidates[wall_clock(candidates, tz)[0] == day[0]]
     return int(same.min())
+
+
+def earlier_midnight_ns(midnight_ns: int, tz: str, days: int) -> int:
+    """The local midnight so many days before another one."""
+    # Half a day on, then back to midnight: a daylight-saving change moves it by an hour only.
+    return local_midnight_ns(midnight_ns - (DAY_HOURS * days - DAY_HOURS // 2) * HOUR_NS, tz)

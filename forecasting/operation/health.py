@@ -14,7 +14,7 @@ import numpy as np
 import psycopg
 
 from forecasting.drift import CUSUM_LIMIT, cusum, population_stability, psi_limit
-from forecasting.local_grid import local_midnight_ns
+from forecasting.local_grid import earlier_midnight_ns, local_midnight_ns
 from forecasting.metrics import bias, coverage, wape
 from forecasting.operation.champion import of_today, readable
 from forecasting.panel import HOUR_NS, Floats, Ints
@@ -146,11 +146,7 @@ def _replay(model: ForecastModel, panel: Panel, now: datetime) -> _Replay:
 def local_midnights(tz: str, now: datetime) -> list[int]:
     """The local midnights from which a whole day is over, oldest first."""
     today = local_midnight_ns(int(now.timestamp()) // 3600 * HOUR_NS, tz)
-    # Half a day on, then back to midnight: a daylight-saving change moves it by an hour only.
-    return [
-        local_midnight_ns(today - (DAY_H * back - 12) * HOUR_NS, tz)
-        for back in range(WINDOW_DAYS + REFERENCE_DAYS, 0, -1)
-    ]
+    return [earlier_midnight_ns(today, tz, back) for back in range(WINDOW_DAYS + REFERENCE_DAYS, 0, -1)]
 
 
 def _day(model: ForecastModel, data: GridPanel, zones: list[Zone], origin_ns: int) -> _Day:
