@@ -44,9 +44,11 @@ clean: ## Forget the local stack's data (asks nothing: the data are gone)
 	@if test -x $(BIN)/plimsoll; then $(BIN)/plimsoll forget; fi
 	@rm -rf dbt_project/target dbt_project/logs
 
+# Two processes with servers of their own, whole files to each; a Kafka that is given is not to be shared.
+PARALLEL := $(if $(PLIMSOLL_TEST_KAFKA),,-n 2 --dist loadfile)
 .PHONY: test
 test: $(STAMP) lint ## Lint, types, and every test but the long ones, on a real PostgreSQL and Kafka
-	@$(BIN)/python -m pytest -m "not long" $(ARGS)
+	@$(BIN)/python -m pytest -m "not long" $(PARALLEL) $(ARGS)
 
 .PHONY: test-unit
 test-unit: $(STAMP) ## Only the tests that need no server

@@ -20,7 +20,6 @@ def client_environment(settings: Settings) -> dict[str, str]:
         "PGHOST": str(info.get("host", "127.0.0.1")),
         "PGPORT": str(info.get("port", 5432)),
         "PGUSER": str(info.get("user", "plimsoll")),
-        "PGPASSWORD": str(info.get("password", "")),
         "PGDATABASE": str(info.get("dbname", "plimsoll")),
         "DBT_PROJECT_DIR": str(settings.dbt_project_dir),
         "DBT_PROFILES_DIR": str(settings.dbt_project_dir),
@@ -29,6 +28,8 @@ def client_environment(settings: Settings) -> dict[str, str]:
         # XGBoost's threads spin while they wait for each other; on a busy machine that costs most of the time.
         "OMP_WAIT_POLICY": "passive",
     }
+    if "password" in info:  # else PGPASSWORD, if there is one, is passed on as it is
+        variables["PGPASSWORD"] = str(info["password"])
     if settings.kafka_bootstrap_servers:
         variables["KAFKA_BOOTSTRAP_SERVERS"] = settings.kafka_bootstrap_servers
     return variables

@@ -137,17 +137,30 @@ class _Limits:
     unregistered_devices: bool
     allowance: Allowance
 
-    def require_allowance(self, connection: HTTPConnection, tenant_id: str, events: int | None) -> None:
-        """Take so many events from the client's allowance; with None, only see that something is left.
+    def take_allowance(self, connection: HTTPConnection, tenant_id: str, events: int) -> None:
+        """Take so many events from the client's allowance.
 
         Raises:
             RequestRefused: it has used it up.
         """
-        client = (tenant_id, connection.client.host if connection.client else "")
-        wait_s = self.allowance.look(client) if events is None else self.allowance.take(client, events)
+        self._refuse_for(self.allowance.take(_client(connection, tenant_id), events))
+
+    def see_allowance(self, connection: HTTPConnection, tenant_id: str) -> None:
+        """See that something of the client's allowance is left.
+
+        Raises:
+            RequestRefused: it has used it up.
+        """
+        self._refuse_for(self.allowance.look(_client(connection, tenant_id)))
+
+    def _refuse_for(self, wait_s: int | None) -> None:
         if wait_s is not None:
             bound = f"more than {self.allowance.events_per_minute:,} events a minute from one client"
             raise RequestRefused(429, "too_fast", f"{bound}; nothing was taken, send it again later", wait_s)
+
+
+def _client(connection: HTTPConnection, tenant_id: str) -> tuple[str, str]:
+    return tenant_id, connection.client.host if connection.client else ""
 
 
 @dataclass(frozen=True)
@@ -171,13 +184,13 @@ def _body(example: dict[str, Any], what: str) -> dict[str, Any]:
 
 
 async def _sent(request: Request, limits: _Limits, tenant_id: str) -> _Sent:
-    limits.require_allowance(request, tenant_id, None)  # before anything is read
+    limits.see_allowance(request, tenant_id)  # before anything is read
     try:
         sent = _opened(await _body_of(request, limits.max_body_bytes))
     except RequestRefused:
-        limits.require_allowance(request, tenant_id, 1)  # what cannot be read costs as much as an event
+        limits.take_allowance(request, tenant_id, 1)  # what cannot be read costs as much as an event
         raise
-    limits.require_allowance(request, tenant_id, max(1, len(sent.payloads)))
+    limits.take_allowance(request, tenant_id, max(1, len(sent.payloads)))
     return sent
 
 
@@ -325,7 +338,7 @@ async def _receive(socket: WebSocket) -> bytes:
 async def _take(socket: WebSocket, message: bytes, tenant_id: str, limits: _Limits) -> dict[str, Any]:
     gateway: Gateway = socket.app.state.gateway
     try:
-        limits.require_allowance(socket, tenant_id, 1)
+        limits.take_allowance(socket, tenant_id, 1)
         if len(message) > limits.max_body_bytes:
             bound = f"the message is larger than {limits.max_body_bytes:,} bytes"
             raise RequestRefused(413, "content_too_large", bound)

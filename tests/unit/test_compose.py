@@ -38,6 +38,13 @@ def test_secrets_are_required_and_have_no_default(secret: str) -> None:
     assert not re.search(rf"\$\{{{secret}(:-|\}})", TEXT)
 
 
+def test_a_password_of_any_letters_reaches_the_database() -> None:
+    environment = SERVICES["lander"]["environment"]
+
+    assert environment["PGPASSWORD"].startswith("${POSTGRES_PASSWORD")
+    assert "PASSWORD" not in environment["DATABASE_URL"]
+
+
 def test_what_is_handed_on_is_a_setting() -> None:
     handed_on = {name for service in SERVICES.values() for name in service.get("environment", {})}
     names = {name.removeprefix("PLIMSOLL_").lower() for name in handed_on if name.startswith("PLIMSOLL_")}

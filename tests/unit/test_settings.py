@@ -44,3 +44,11 @@ def test_a_mistyped_database_url_is_refused_without_any_part_of_it(url: str) -> 
 )
 def test_every_way_of_libpq_to_write_an_address_is_taken_as_it_is(url: str) -> None:
     assert Settings(database_url=SecretStr(url)).require_database_url() == url
+
+
+def test_a_password_beside_the_address_is_left_to_the_environment() -> None:
+    apart = client_environment(Settings(database_url=SecretStr("postgresql://plimsoll@db:5432/plimsoll")))
+    within = client_environment(Settings(database_url=SecretStr("postgresql://plimsoll:a%25b@db:5432/plimsoll")))
+
+    assert "PGPASSWORD" not in apart
+    assert within["PGPASSWORD"] == "a%b"

@@ -137,8 +137,8 @@ def test_a_firing_hotspot_is_acknowledged_once(client: TestClient, seed: Any, co
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        (f"/api/recommendations/{uuid.uuid4()}/accept", 404, "unknown_recommendation"),
-        (f"/api/hotspots/{uuid.uuid4()}/acknowledge", 404, "unknown_hotspot"),
+        (f"/api/recommendations/{uuid.UUID(int=7)}/accept", 404, "unknown_recommendation"),
+        (f"/api/hotspots/{uuid.UUID(int=7)}/acknowledge", 404, "unknown_hotspot"),
         ("/api/recommendations/seven/accept", 422, "invalid_request"),
     ],
 )
