@@ -41,9 +41,9 @@ class CameTrue:
     high: float
 
 
-ADDED_TRIP = CameTrue(0.0, 1.1, 3.5)
-DISPATCHED = CameTrue(0.3, 1.55, 3.8)  # what is at hand is more certain than what is planned for
-LARGER_VEHICLES = CameTrue(0.5, 1.1, 1.7)
+ADDED_TRIP = CameTrue(0.0, 1.9, 3.5)
+DISPATCHED = CameTrue(0.3, 2.2, 3.8)  # what is at hand is more certain than what is planned for
+LARGER_VEHICLES = CameTrue(0.5, 1.2, 1.7)
 QUIETER_HOURS = CameTrue(0.0, 0.6, 3.0)
 NEXT_VEHICLE = CameTrue(0.0, 0.02, 0.12)  # few board where a vehicle is full already
 CAPPED = CameTrue(0.2, 1.0, 5.0)
