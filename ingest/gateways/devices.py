@@ -6,7 +6,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -25,15 +26,34 @@ REGISTRATIONS = """
         device_id,
         (array_agg(site_id ORDER BY valid_from DESC) FILTER (WHERE is_valid))[1] AS site_id,
         array_agg(secret) FILTER (WHERE is_valid AND secret IS NOT NULL) AS secrets,
-        bool_or(is_valid) AS is_valid
+        bool_or(is_valid) AS is_valid,
+        array_agg(site_id ORDER BY valid_from DESC) FILTER (WHERE is_past) AS past_site_ids,
+        array_agg(nullif(valid_from, '-infinity') ORDER BY valid_from DESC) FILTER (WHERE is_past) AS past_from,
+        array_agg(valid_to ORDER BY valid_from DESC) FILTER (WHERE is_past) AS past_to
     FROM (
-        SELECT *, valid_from <= now() AND now() < valid_to AS is_valid FROM registry.devices
+        SELECT
+            *,
+            valid_from <= now() AND now() < valid_to AS is_valid,
+            valid_to <= now() AND site_id IS NOT NULL AS is_past
+        FROM registry.devices
         WHERE tenant_id = %(tenant_id)s AND device_id = ANY(%(device_ids)s)
     ) AS assigned
     GROUP BY device_id
 """
 
 Rows = Sequence[Mapping[str, Any]]
+
+
+class PastSite(NamedTuple):
+    """A site that a device counted for, and from when (None: ever) until when."""
+
+    site_id: str
+    valid_from: datetime | None
+    valid_to: datetime
+
+    def covers(self, at: datetime) -> bool:
+        """Whether it counted for the site then."""
+        return (self.valid_from is None or self.valid_from <= at) and at < self.valid_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +65,18 @@ class Registration:
         secrets: with one of these it signs; empty when it need not.
         is_known: whether it was ever registered.
         is_valid: whether a registration counts now; one that is known and not valid was revoked, or is not yet due.
+        past: the sites that it counted for before.
     """
 
     site_id: str | None = None
     secrets: tuple[str, ...] = ()
     is_known: bool = False
     is_valid: bool = False
+    past: tuple[PastSite, ...] = ()
+
+    def site_at(self, at: datetime) -> str | None:
+        """The site that a count of that time is for: a past one's while it was registered there, else the present."""
+        return next((past.site_id for past in self.past if past.covers(at)), self.site_id)
 
 
 UNKNOWN = Registration()
@@ -107,7 +133,14 @@ def registrations(asked: Iterable[str], rows: Rows) -> dict[str, Registration]:
 
 
 def _registration(row: Mapping[str, Any]) -> Registration:
-    return Registration(row["site_id"], tuple(row["secrets"] or ()), is_known=True, is_valid=row["is_valid"])
+    past = zip(row["past_site_ids"] or (), row["past_from"] or (), row["past_to"] or (), strict=True)
+    return Registration(
+        site_id=row["site_id"],
+        secrets=tuple(row["secrets"] or ()),
+        is_known=True,
+        is_valid=row["is_valid"],
+        past=tuple(PastSite(*facts) for facts in past),
+    )
 
 
 Find = Callable[[str, list[str]], Awaitable[Rows]]

@@ -266,13 +266,15 @@ async def _device_report(request: Request, topic: str, device_id: str, tenant_id
 def _venue_event(payload: Any, registrations: Mapping[str, Registration], limits: _Limits) -> dict[str, Any]:
     device_id = sender_of(payload)
     registered = registrations.get(device_id or "", UNKNOWN)
+    received_at = datetime.now(UTC)
     # Signed and without a time, one text would be a new count whenever somebody sends it again.
-    event = venue_event(payload, None if registered.secrets else datetime.now(UTC))
+    event = venue_event(payload, None if registered.secrets else received_at)
     if "site_id" in event:
         return event
     if device_id is None:
         raise InvalidEvent("missing_field", "is required", "device_id")
-    site_id = registered.site_id or (device_id if limits.unregistered_devices else None)
+    counted_at = event["ts_device"] if isinstance(event["ts_device"], datetime) else received_at
+    site_id = registered.site_at(counted_at) or (device_id if limits.unregistered_devices else None)
     if site_id is None:
         raise InvalidEvent("no_site", f"device '{device_id[:64]}' is registered for no site", "device_id")
     return event | {"site_id": site_id}

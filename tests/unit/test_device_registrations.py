@@ -11,7 +11,10 @@ import pytest
 from ingest.gateways import devices
 from ingest.gateways.devices import MAX_AGE_S, TTL_S, Devices, Registration
 
-ROW = {"device_id": "d", "site_id": "gym", "secrets": ["s"], "is_valid": True}
+ROW = {
+    "device_id": "d", "site_id": "gym", "secrets": ["s"], "is_valid": True,
+    "past_site_ids": None, "past_from": None, "past_to": None,
+}  # fmt: skip
 
 
 class Clock:
