@@ -234,6 +234,17 @@ def test_replay_keeps_gaps_local_times_and_refusals(
     assert registered == ("venue", 100, "Europe/London", 3600)
 
 
+def test_the_pace_of_a_replay_begins_with_the_first_valid_time(tmp_path: Path, plimsoll: Plimsoll) -> None:
+    file = tmp_path / "lots.csv"
+    times = ["", "yesterday", "1970-01-01 00:00:00", "2016-07-01 10:00:00", "2016-07-01 10:01:00"]
+    file.write_text("\n".join(["Cars,When", *(f"5,{at}" for at in times)]))
+
+    done = plimsoll("replay", str(file), "--tz", "UTC", "--map", "occupancy=Cars", "--map", "ts_device=When",
+                    "--speed", "60", timeout=30)  # fmt: skip
+
+    assert "sent 2 events, refused 3" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
