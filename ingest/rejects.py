@@ -18,7 +18,7 @@ from psycopg.rows import class_row, dict_row
 from ingest.bulk import REPLAY_PARTITION
 from ingest.dead_letter_headers import KEPT_OF_LONGER
 from ingest.gateways.admission import Admission, Opened
-from ingest.gateways.devices import REGISTRATIONS, Registration, Registrations
+from ingest.gateways.devices import REGISTRATIONS, Registration, registrable, registrations
 from ingest.lander.landing import Landing, Message, Reject, storable
 from ingest.lander.ledger import open_position
 from plimsoll.contracts import Contract, InvalidEvent
@@ -224,12 +224,10 @@ def _registrations(
         senders.setdefault(tenant_id, set()).update([message.sender] if message.sender else [])
     found = {}
     for tenant_id, device_ids in senders.items():
-        remembered = Registrations()
-        asked = remembered.forgotten(tenant_id, device_ids)
+        asked = registrable(device_ids)
         with connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(REGISTRATIONS, {"tenant_id": tenant_id, "device_ids": asked}).fetchall()
-        remembered.remember(tenant_id, asked, rows)
-        found[tenant_id] = {device_id: remembered.of(tenant_id, device_id) for device_id in device_ids}
+        found[tenant_id] = registrations(asked, rows)
     return found
 
 

@@ -5,6 +5,7 @@ The bridge judges messages as they come, and a replay of dead letters judges the
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +21,13 @@ from ingest.gateways.payloads import bus_event, device_report
 from ingest.gateways.signatures import SentText
 from plimsoll.contracts import Contract, InvalidEvent
 
+log = logging.getLogger(__name__)
 TOPICS = tuple(
     prefix + topic
     for prefix in ("oms/v1/", "/oms/v1/")
     for topic in ("occupancy", "device/+/status", "device/+/heartbeat")
 )
-_ADDRESS = re.compile(r"/?oms/v1/(?:occupancy|device/(?P<device_id>[^/]+)/(?P<report>status|heartbeat))")
+_ADDRESS = re.compile(r"/?oms/v1/(?:occupancy|device/(?P<device_id>[^/]*)/(?P<report>status|heartbeat))")
 _STREAM_OF_REPORT = {None: "occupancy.events", "status": "device.status", "heartbeat": "device.heartbeats"}
 
 
@@ -37,7 +39,7 @@ class Opened:
         text: as it came.
         topic: the stream that it is for.
         payload: what it says, or why it says nothing.
-        device_id: the device that its address names, if it does.
+        device_id: the device that its address names, if it does; empty where it should and does not.
     """
 
     text: bytes
@@ -71,7 +73,11 @@ class Admission:
         """Read what came under an address, one of `TOPICS`."""
         found = _ADDRESS.fullmatch(address)
         assert found is not None  # a broker sends what was subscribed to
-        return Opened(text, _STREAM_OF_REPORT[found["report"]], self._payload(text), found["device_id"])
+        device_id = found["device_id"]
+        # An empty level matches the subscription's `+`.
+        nameless = InvalidEvent("invalid_field", "the topic's level for it is empty", "device_id")
+        payload = nameless if device_id == "" else self._payload(text)
+        return Opened(text, _STREAM_OF_REPORT[found["report"]], payload, device_id)
 
     def judge(
         self, opened: Opened, registrations: Mapping[str, Registration], tenant_id: str, received_at: datetime
@@ -85,8 +91,19 @@ class Admission:
             received_at: when it came (UTC).
 
         Raises:
-            InvalidEvent: it may not come in.
+            InvalidEvent: it may not come in; with the code unexpected, judging it failed.
         """
+        try:
+            return self._judged(opened, registrations, tenant_id, received_at)
+        except InvalidEvent:
+            raise
+        except Exception as error:  # it would end the session and be sent again in the next one, for ever
+            log.exception("a message for %s could not be judged", opened.topic)
+            raise InvalidEvent("unexpected", f"could not be judged: {error!r}; the log has more") from error
+
+    def _judged(
+        self, opened: Opened, registrations: Mapping[str, Registration], tenant_id: str, received_at: datetime
+    ) -> tuple[bytes, bytes]:
         if isinstance(opened.payload, InvalidEvent):
             raise opened.payload
         check_sender(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -24,15 +26,34 @@ REGISTRATIONS = """
         device_id,
         (array_agg(site_id ORDER BY valid_from DESC) FILTER (WHERE is_valid))[1] AS site_id,
         array_agg(secret) FILTER (WHERE is_valid AND secret IS NOT NULL) AS secrets,
-        bool_or(is_valid) AS is_valid
+        bool_or(is_valid) AS is_valid,
+        array_agg(site_id ORDER BY valid_from DESC) FILTER (WHERE is_past) AS past_site_ids,
+        array_agg(nullif(valid_from, '-infinity') ORDER BY valid_from DESC) FILTER (WHERE is_past) AS past_from,
+        array_agg(valid_to ORDER BY valid_from DESC) FILTER (WHERE is_past) AS past_to
     FROM (
-        SELECT *, valid_from <= now() AND now() < valid_to AS is_valid FROM registry.devices
+        SELECT
+            *,
+            valid_from <= now() AND now() < valid_to AS is_valid,
+            valid_to <= now() AND site_id IS NOT NULL AS is_past
+        FROM registry.devices
         WHERE tenant_id = %(tenant_id)s AND device_id = ANY(%(device_ids)s)
     ) AS assigned
     GROUP BY device_id
 """
 
 Rows = Sequence[Mapping[str, Any]]
+
+
+class PastSite(NamedTuple):
+    """A site that a device counted for, and from when (None: ever) until when."""
+
+    site_id: str
+    valid_from: datetime | None
+    valid_to: datetime
+
+    def covers(self, at: datetime) -> bool:
+        """Whether it counted for the site then."""
+        return (self.valid_from is None or self.valid_from <= at) and at < self.valid_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +65,18 @@ class Registration:
         secrets: with one of these it signs; empty when it need not.
         is_known: whether it was ever registered.
         is_valid: whether a registration counts now; one that is known and not valid was revoked, or is not yet due.
+        past: the sites that it counted for before.
     """
 
     site_id: str | None = None
     secrets: tuple[str, ...] = ()
     is_known: bool = False
     is_valid: bool = False
+    past: tuple[PastSite, ...] = ()
+
+    def site_at(self, at: datetime) -> str | None:
+        """The site that a count of that time is for: a past one's while it was registered there, else the present."""
+        return next((past.site_id for past in self.past if past.covers(at)), self.site_id)
 
 
 UNKNOWN = Registration()
@@ -64,42 +91,56 @@ class Registrations:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: dict[tuple[str, str], tuple[float, Registration]] = {}
+        self._known: OrderedDict[tuple[str, str], tuple[float, Registration]] = OrderedDict()  # oldest first
 
-    def forgotten(self, tenant_id: str, device_ids: Iterable[str], max_age_s: float = TTL_S) -> list[str]:
-        """Those of the devices that the registry has to be asked about; names that it cannot hold are left out."""
+    def of(self, tenant_id: str, device_ids: Iterable[str], max_age_s: float = TTL_S) -> dict[str, Registration]:
+        """Device to what is remembered about it; without those that the registry has to be asked about."""
         since = self._clock() - max_age_s
-        possible = {i for i in device_ids if len(i) <= LONGEST_ID and "\x00" not in i}
-        return [device_id for device_id in possible if not self._is_fresh(tenant_id, device_id, since)]
+        known = {device_id: self._known.get((tenant_id, device_id)) for device_id in device_ids}
+        return {device_id: found[1] for device_id, found in known.items() if found and found[0] > since}
 
-    def remember(self, tenant_id: str, asked: Sequence[str], rows: Rows) -> None:
-        """Take the registry's answer (rows of `REGISTRATIONS`) to a question about these devices."""
-        if len(self._known) + len(asked) > MAX_REMEMBERED:
-            self._known.clear()
+    def remember(self, tenant_id: str, answered: Mapping[str, Registration]) -> None:
+        """Take what the registry answered, and forget the oldest where it becomes too much."""
         now = self._clock()
-        for device_id in asked:
-            self._known[tenant_id, device_id] = (now, UNKNOWN)
-        for row in rows:
-            found = Registration(row["site_id"], tuple(row["secrets"] or ()), True, bool(row["is_valid"]))
-            self._known[tenant_id, row["device_id"]] = (now, found)
+        for device_id, registration in answered.items():
+            self._known[tenant_id, device_id] = (now, registration)
+            self._known.move_to_end((tenant_id, device_id))
+        while len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
 
-    def of(self, tenant_id: str, device_id: str) -> Registration:
-        """What is remembered about a device."""
-        known = self._known.get((tenant_id, device_id))
-        return known[1] if known else UNKNOWN
-
-    def bridge_outage(self, tenant_id: str, asked: Sequence[str], error: psycopg.OperationalError) -> None:
-        """Let older memories count while the database is away: Kafka keeps the events, so they may come in.
+    def bridge_outage(
+        self, tenant_id: str, asked: Sequence[str], error: psycopg.OperationalError
+    ) -> dict[str, Registration]:
+        """Older memories, while the database is away: Kafka keeps the events, so they may come in.
 
         Raises:
             psycopg.OperationalError: the given one, when nothing is remembered of some device.
         """
-        if self.forgotten(tenant_id, asked, MAX_AGE_S):
+        known = self.of(tenant_id, asked, MAX_AGE_S)
+        if len(known) < len(asked):
             raise error
+        return known
 
-    def _is_fresh(self, tenant_id: str, device_id: str, since: float) -> bool:
-        known = self._known.get((tenant_id, device_id))
-        return known is not None and known[0] > since
+
+def registrable(device_ids: Iterable[str]) -> list[str]:
+    """Those of the devices that the registry may hold."""
+    return [device_id for device_id in device_ids if len(device_id) <= LONGEST_ID and "\x00" not in device_id]
+
+
+def registrations(asked: Iterable[str], rows: Rows) -> dict[str, Registration]:
+    """Device to its registration, by the registry's answer (rows of `REGISTRATIONS`) to a question about them."""
+    return dict.fromkeys(asked, UNKNOWN) | {row["device_id"]: _registration(row) for row in rows}
+
+
+def _registration(row: Mapping[str, Any]) -> Registration:
+    past = zip(row["past_site_ids"] or (), row["past_from"] or (), row["past_to"] or (), strict=True)
+    return Registration(
+        site_id=row["site_id"],
+        secrets=tuple(row["secrets"] or ()),
+        is_known=True,
+        is_valid=row["is_valid"],
+        past=tuple(PastSite(*facts) for facts in past),
+    )
 
 
 Find = Callable[[str, list[str]], Awaitable[Rows]]
@@ -114,19 +155,22 @@ class Devices:
         self._remembered = Registrations()
 
     async def look_up(self, tenant_id: str, device_ids: Iterable[str]) -> dict[str, Registration]:
-        """Device to its registration, with at most one query.
+        """Device to its registration, with at most one query; without names that the registry cannot hold.
 
         Raises:
             psycopg.OperationalError: the database does not answer and nothing is remembered of some device.
         """
         device_ids = set(device_ids)
-        asked = self._remembered.forgotten(tenant_id, device_ids)
-        if asked:
-            try:
-                self._remembered.remember(tenant_id, asked, await self._find(tenant_id, asked))
-            except psycopg.OperationalError as error:
-                self._remembered.bridge_outage(tenant_id, asked, error)
-        return {device_id: self._remembered.of(tenant_id, device_id) for device_id in device_ids}
+        known = self._remembered.of(tenant_id, device_ids)
+        asked = registrable(device_ids - known.keys())
+        if not asked:
+            return known
+        try:
+            answered = registrations(asked, await self._find(tenant_id, asked))
+        except psycopg.OperationalError as error:
+            return known | self._remembered.bridge_outage(tenant_id, asked, error)
+        self._remembered.remember(tenant_id, answered)
+        return known | answered
 
 
 def sender_of(payload: Any, addressed: str | None = None) -> str | None:

@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import HTTPConnection
 
 from ingest.gateways.allowance import Allowance
-from ingest.gateways.devices import REFUSED_SENDER, Devices, Registration, check_sender, sender_of
+from ingest.gateways.devices import REFUSED_SENDER, UNKNOWN, Devices, Registration, check_sender, sender_of
 from ingest.gateways.gateway import BrokerUnavailable, Check, Gateway, IngestOff, Normalise, Refusal
 from ingest.gateways.payloads import bus_event, device_report, traffic_count, venue_event
 from ingest.gateways.signatures import SentText
@@ -76,7 +76,10 @@ def create_router(
 
     @router.post("/ingest", status_code=202, openapi_extra=_body(_EXAMPLE_VENUE, "head counts of a venue"))
     async def ingest_venue(request: Request, tenant_id: Tenant) -> JSONResponse:
-        """Take one head count of a venue or a list; the device's registration says which site it is."""
+        """Take one head count of a venue or a list; the device's registration says which site it is.
+
+        Without `ts` it was counted on arrival; a device that signs has to tell it.
+        """
         sent = await _sent(request, limits, tenant_id)
         check, registrations = await _sender_check(request, sent, tenant_id, limits)
         normalise = partial(_venue_event, registrations=registrations, limits=limits)
@@ -261,14 +264,17 @@ async def _device_report(request: Request, topic: str, device_id: str, tenant_id
 
 
 def _venue_event(payload: Any, registrations: Mapping[str, Registration], limits: _Limits) -> dict[str, Any]:
-    event = venue_event(payload, datetime.now(UTC))
+    device_id = sender_of(payload)
+    registered = registrations.get(device_id or "", UNKNOWN)
+    received_at = datetime.now(UTC)
+    # Signed and without a time, one text would be a new count whenever somebody sends it again.
+    event = venue_event(payload, None if registered.secrets else received_at)
     if "site_id" in event:
         return event
-    device_id = event.get("device_id")
-    if not isinstance(device_id, str):
+    if device_id is None:
         raise InvalidEvent("missing_field", "is required", "device_id")
-    registered = registrations.get(device_id)
-    site_id = (registered.site_id if registered else None) or (device_id if limits.unregistered_devices else None)
+    counted_at = event["ts_device"] if isinstance(event["ts_device"], datetime) else received_at
+    site_id = registered.site_at(counted_at) or (device_id if limits.unregistered_devices else None)
     if site_id is None:
         raise InvalidEvent("no_site", f"device '{device_id[:64]}' is registered for no site", "device_id")
     return event | {"site_id": site_id}

@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 
 from ingest.dead_letter_headers import KEPT_OF_LONGER, LONGEST_WHOLE, to_headers
 from ingest.gateways.admission import TOPICS, Admission, Opened
-from ingest.gateways.devices import REGISTRATIONS, Registration, Registrations
+from ingest.gateways.devices import REGISTRATIONS, Registration, Registrations, registrable, registrations
 from ingest.gateways.gateway import new_producer
 from ingest.gateways.mqtt_session import Arrival, Link, Session
 from plimsoll.contracts import Contract, InvalidEvent
@@ -215,21 +215,24 @@ class _Registry:
         self._connection: psycopg.Connection[dict[str, Any]] | None = None
 
     def look_up(self, tenant_id: str, device_ids: Iterable[str]) -> dict[str, Registration]:
-        """Device to its registration, with at most one query.
+        """Device to its registration, with at most one query; without names that the registry cannot hold.
 
         Raises:
             psycopg.OperationalError: the database does not answer and nothing is remembered of some device.
         """
         device_ids = set(device_ids)
-        asked = self._remembered.forgotten(tenant_id, device_ids)
-        if asked:
-            try:
-                query = {"tenant_id": tenant_id, "device_ids": asked}
-                self._remembered.remember(tenant_id, asked, self._connected().execute(REGISTRATIONS, query).fetchall())
-            except psycopg.OperationalError as error:
-                self.close()
-                self._remembered.bridge_outage(tenant_id, asked, error)
-        return {device_id: self._remembered.of(tenant_id, device_id) for device_id in device_ids}
+        known = self._remembered.of(tenant_id, device_ids)
+        asked = registrable(device_ids - known.keys())
+        if not asked:
+            return known
+        try:
+            query = {"tenant_id": tenant_id, "device_ids": asked}
+            answered = registrations(asked, self._connected().execute(REGISTRATIONS, query).fetchall())
+        except psycopg.OperationalError as error:
+            self.close()
+            return known | self._remembered.bridge_outage(tenant_id, asked, error)
+        self._remembered.remember(tenant_id, answered)
+        return known | answered
 
     def _connected(self) -> psycopg.Connection[dict[str, Any]]:
         if self._connection is None or self._connection.closed:

@@ -24,16 +24,21 @@ def bus_event(payload: Payload) -> dict[str, Any]:
     return _with_instant(event, "ts_device")
 
 
-def venue_event(payload: Payload, received_at: datetime) -> dict[str, Any]:
-    """A venue's head count (`count`, `device_id`, `ts` or `ts_device`); without a time it was counted on arrival."""
+def venue_event(payload: Payload, received_at: datetime | None) -> dict[str, Any]:
+    """A venue's head count (`count`, `device_id`, `ts` or `ts_device`).
+
+    Without a time it was counted on arrival; with None for that, it has to tell its time.
+    """
     event = _unsigned(payload)
     if "count" in event:
         event.setdefault("occupancy", event.pop("count"))
     if "occupancy" not in event:
         raise InvalidEvent("missing_field", "is required", "count")
     sent_as = "ts" if event.get("ts") else "ts_device"
-    event["ts_device"] = event.pop("ts", None) or event.get("ts_device") or received_at
-    return _with_instant(event, "ts_device", sent_as)
+    counted_at = event.pop("ts", None) or event.get("ts_device") or received_at
+    if counted_at is None:
+        raise InvalidEvent("missing_field", "is required of a device that signs: its text would count each time", "ts")
+    return _with_instant(event | {"ts_device": counted_at}, "ts_device", sent_as)
 
 
 def traffic_count(payload: Payload) -> dict[str, Any]:

@@ -39,6 +39,15 @@ class Replayed:
     refused: int = 0
     complaints: list[str] = field(default_factory=list)
 
+    def note(self, message: Due, refusal: InvalidEvent | None) -> None:
+        """Count a message that was handed over, as valid or refused."""
+        if refusal is None:
+            self.sent += 1
+            return
+        self.refused += 1
+        if len(self.complaints) < MAX_COMPLAINTS:
+            self.complaints.append(f"row {message.number + 1}: {refusal}")
+
 
 def read(plan: Plan) -> tuple[list[Due], SiteSurvey]:
     """The file's messages, sorted by time, and what it says of its sites.
@@ -72,6 +81,9 @@ def send(
 ) -> Replayed:
     """Produce the messages in their order, and wait for Kafka's acknowledgement.
 
+    The pace is that of the valid events; what the contract refuses, often for its time, goes right after the message
+    before it.
+
     Args:
         contract: of the stream.
         messages: as `read` gives them.
@@ -98,10 +110,11 @@ def send(
             batch_size=256 * 1024,
         )
         for count, message in enumerate(messages, start=1):
-            if not pace.wait_for(message.at):
+            key, refusal = _judged(decoder, message)
+            if not pace.wait_for(message.at if refusal is None else None):
                 break
-            key = _checked(decoder, message, result)
             producer.send(contract.topic, key=key, value=message.value).add_errback(pace.fail)
+            result.note(message, refusal)
             if count % _REPORT_EVERY == 0:
                 on_sent(_REPORT_EVERY)
         producer.flush()
@@ -115,17 +128,13 @@ def send(
     return result
 
 
-def _checked(decoder: Decoder, message: Due, result: Replayed) -> bytes | None:
-    """Count the message as valid or refused, and return its key, if it is valid."""
+def _judged(decoder: Decoder, message: Due) -> tuple[bytes | None, InvalidEvent | None]:
+    """The message's key, or why the contract refuses it."""
     try:
         event = decoder.decode(message.value, datetime.now(UTC))
-    except InvalidEvent as error:
-        result.refused += 1
-        if len(result.complaints) < MAX_COMPLAINTS:
-            result.complaints.append(f"row {message.number + 1}: {error}")
-        return None
-    result.sent += 1
-    return str(getattr(event.values, decoder.contract.key)).encode()
+    except InvalidEvent as refusal:
+        return None, refusal
+    return str(getattr(event.values, decoder.contract.key)).encode(), None
 
 
 class _Pace:
@@ -138,11 +147,11 @@ class _Pace:
     def fail(self, error: BaseException) -> None:
         self.failure = self.failure or error
 
-    def wait_for(self, at: datetime) -> bool:
-        """Wait until the row is due; False when stopped or when Kafka has failed meanwhile."""
+    def wait_for(self, at: datetime | None) -> bool:
+        """Wait until the row is due (None: at once); False when stopped or when Kafka has failed meanwhile."""
         if self._stop.is_set() or self.failure is not None:
             return False
-        if self._speed is None:
+        if self._speed is None or at is None:
             return True
         if self._first is None:
             self._first = (at, time.monotonic())

@@ -130,6 +130,27 @@ def test_a_venue_counts_for_the_site_that_its_device_is_registered_for(
     assert row == ("gym", 42, True)
 
 
+def test_a_venue_count_that_comes_after_a_move_is_for_the_site_of_its_time(
+    api: str, connection: psycopg.Connection, plimsoll: Plimsoll
+) -> None:
+    device = f"door-{uuid.uuid4().hex[:8]}"
+    connection.execute(
+        "INSERT INTO registry.devices (tenant_id, device_id, site_id, valid_from, valid_to) VALUES"
+        " ('default', %(id)s, 'gym', '-infinity', '2025-02-01Z'),"
+        " ('default', %(id)s, 'pool', '2025-02-01Z', '2025-03-01Z'),"
+        " ('default', %(id)s, 'annex', '2025-04-01Z', 'infinity')", {"id": device},
+    )  # fmt: skip
+    months = {1: "gym", 2: "pool", 3: "annex", 4: "annex"}  # in March it was registered nowhere
+
+    counts = [{"count": month, "device_id": device, "ts": f"2025-{month:02}-15T12:00:00Z"} for month in months]
+    answer = httpx.post(f"{api}/ingest", json=[*counts, {"count": 5, "device_id": device}])
+    plimsoll("lander", "run", "--until-caught-up")
+
+    assert answer.status_code == 202
+    landed = connection.execute("SELECT occupancy, site_id FROM raw.occupancy_events WHERE device_id = %s", [device])
+    assert dict(landed.fetchall()) == months | {5: "annex"}
+
+
 def test_the_payload_cannot_choose_its_tenant(api: str, connection: psycopg.Connection, plimsoll: Plimsoll) -> None:
     event = bus_event(tenant_id="somebody-else")
 
@@ -211,6 +232,17 @@ def test_replay_keeps_gaps_local_times_and_refusals(
         "SELECT kind, capacity, time_zone, hold_s FROM registry.sites WHERE site_id = %s", [site]
     ).fetchone()
     assert registered == ("venue", 100, "Europe/London", 3600)
+
+
+def test_the_pace_of_a_replay_begins_with_the_first_valid_time(tmp_path: Path, plimsoll: Plimsoll) -> None:
+    file = tmp_path / "lots.csv"
+    times = ["", "yesterday", "1970-01-01 00:00:00", "2016-07-01 10:00:00", "2016-07-01 10:01:00"]
+    file.write_text("\n".join(["Cars,When", *(f"5,{at}" for at in times)]))
+
+    done = plimsoll("replay", str(file), "--tz", "UTC", "--map", "occupancy=Cars", "--map", "ts_device=When",
+                    "--speed", "60", timeout=30)  # fmt: skip
+
+    assert "sent 2 events, refused 3" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def dead_letters(stack: LocalStack, mark: str, wanted: int) -> list[tuple[bytes,
     from kafka import KafkaConsumer
 
     consumer = KafkaConsumer(
-        "occupancy.events.dlq", "device.status.dlq", bootstrap_servers=stack.bootstrap_servers,
+        "occupancy.events.dlq", "device.status.dlq", "device.heartbeats.dlq", bootstrap_servers=stack.bootstrap_servers,
         auto_offset_reset="earliest", enable_auto_commit=False,
     )  # fmt: skip
     found: list[tuple[bytes, dict[str, str]]] = []
@@ -233,6 +233,25 @@ def test_poison_goes_to_the_dead_letters_with_its_reason_and_what_follows_is_tak
     reasons = {h["__connect.errors.class.name"]: h["__connect.errors.exception.message"] for _, h in letters}
     assert reasons["bad_signature"] == "sig: does not fit this payload and device"
     assert {h["__connect.errors.stage"] for _, h in letters} == {"gateway"}
+
+
+@pytest.mark.parametrize("topic", ["oms/v1/device//status", "/oms/v1/device//heartbeat"])
+def test_a_topic_with_an_empty_device_is_a_dead_letter_and_what_follows_is_taken(
+    bridge: Callable[..., Child], publish: Callable[..., None], stack: LocalStack, topic: str
+) -> None:
+    bridge()
+    site = f"TJ-{uuid.uuid4().hex[:8]}"
+    report = json.dumps({"status": "online", "device_id": site}).encode()
+
+    publish(topic, report)
+    publish("oms/v1/occupancy", BUS_EVENT | {"bus_id": site, "seq": 1})
+
+    assert in_kafka(stack.bootstrap_servers, site, 1) == [1]
+    [(value, headers)] = dead_letters(stack, site, 1)
+    assert value == report
+    assert [headers[f"__connect.errors.{name}"] for name in ("topic", "class.name", "field")] == [
+        topic, "invalid_field", "device_id",
+    ]  # fmt: skip
 
 
 def test_a_payload_that_is_too_large_for_a_dead_letter_is_buried_in_part_and_does_not_come_again(

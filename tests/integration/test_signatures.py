@@ -127,10 +127,22 @@ def test_status_heartbeat_and_venue_counts_are_signed_too(api: httpx.Client, reg
     for address, payload in (
         (f"/api/devices/{device_id}/status", {"status": "online"}),
         (f"/api/devices/{device_id}/heartbeat", {"uptime_s": 5, "battery": 98.0}),
-        ("/ingest", {"count": 12, "device_id": device_id}),
+        ("/ingest", {"count": 12, "device_id": device_id, "ts": EVENT["ts_device"]}),
     ):
         assert api.post(address, json=payload).status_code == 401
         assert api.post(address, json=payload | {"sig": sign(payload, SECRET)}).status_code == 202
+
+
+def test_a_signed_venue_count_tells_its_time_for_it_would_count_each_time_it_is_sent(
+    api: httpx.Client, register: Callable[..., str]
+) -> None:
+    signed, unsigned = ({"count": 12, "device_id": register(secret)} for secret in (SECRET, None))
+
+    answer = api.post("/ingest", json=signed | {"sig": sign(signed, SECRET)})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "missing_field")
+    assert answer.json()["errors"][0]["field"] == "ts"
+    assert api.post("/ingest", json=unsigned).status_code == 202
 
 
 @pytest.mark.parametrize("days", [(-9, -1), (1, 9)])

@@ -9,9 +9,12 @@ import psycopg
 import pytest
 
 from ingest.gateways import devices
-from ingest.gateways.devices import MAX_AGE_S, TTL_S, Devices, Registrations
+from ingest.gateways.devices import MAX_AGE_S, TTL_S, Devices, Registration
 
-ROW = {"device_id": "d", "site_id": "gym", "secrets": ["s"], "is_valid": True}
+ROW = {
+    "device_id": "d", "site_id": "gym", "secrets": ["s"], "is_valid": True,
+    "past_site_ids": None, "past_from": None, "past_to": None,
+}  # fmt: skip
 
 
 class Clock:
@@ -22,21 +25,73 @@ class Clock:
         return self.now
 
 
-def test_a_device_is_asked_for_once_in_a_while_known_or_not() -> None:
-    clock = Clock()
-    remembered = Registrations(clock)
+def registry(asked: list[set[str]]) -> Devices:
+    """A registry that holds the device `d` alone, and notes what it was asked."""
 
-    assert set(remembered.forgotten("t", ["d", "stranger"])) == {"d", "stranger"}
-    remembered.remember("t", ["d", "stranger"], [ROW])
-    assert remembered.forgotten("t", ["d", "stranger"]) == []
-    assert remembered.forgotten("another tenant", ["d"]) == ["d"]
+    async def find(tenant_id: str, device_ids: list[str]) -> list[dict[str, Any]]:
+        asked.append(set(device_ids))
+        return [ROW] if "d" in device_ids else []
+
+    return Devices(find)
+
+
+def test_a_device_is_asked_for_once_in_a_while_known_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, asked = Clock(), list[set[str]]()
+    monkeypatch.setattr(devices.Registrations.__init__, "__defaults__", (clock,))
+    known = registry(asked)
+
+    def look_up(tenant_id: str, *device_ids: str) -> dict[str, Registration]:
+        return asyncio.run(known.look_up(tenant_id, device_ids))
+
+    look_up("t", "d", "stranger")
+    found = look_up("t", "d", "stranger")
+    look_up("another tenant", "d")
     clock.now += TTL_S
-    assert set(remembered.forgotten("t", ["d", "stranger"])) == {"d", "stranger"}
-    assert (remembered.of("t", "d").site_id, remembered.of("t", "stranger").is_known) == ("gym", False)
+    look_up("t", "d", "stranger")
+
+    assert (found["d"].site_id, found["stranger"].is_known) == ("gym", False)
+    assert asked == [{"d", "stranger"}, {"d"}, {"d", "stranger"}]
 
 
 def test_names_that_the_registry_cannot_hold_are_not_asked_for() -> None:
-    assert Registrations().forgotten("t", ["a\x00b", "x" * 129]) == []
+    asked: list[set[str]] = []
+
+    assert asyncio.run(registry(asked).look_up("t", ["a\x00b", "x" * 129])) == {}
+    assert asked == []
+
+
+def test_strangers_that_fill_the_memory_make_no_known_device_a_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "MAX_REMEMBERED", 3)
+    asked: list[set[str]] = []
+    known = registry(asked)
+
+    asyncio.run(known.look_up("t", ["d"]))
+    found = asyncio.run(known.look_up("t", ["d", "x1", "x2", "x3"]))
+    asyncio.run(known.look_up("t", ["x1", "x2", "x3"]))
+
+    assert found["d"].secrets == ("s",)
+    assert asked == [{"d"}, {"x1", "x2", "x3"}], "only the oldest is forgotten"
+
+
+def test_a_device_stays_known_while_another_request_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "MAX_REMEMBERED", 3)
+    answer = asyncio.Event()
+
+    async def find(tenant_id: str, device_ids: list[str]) -> list[dict[str, Any]]:
+        if "late" in device_ids:
+            await answer.wait()
+        return [ROW] if "d" in device_ids else []
+
+    async def two_requests() -> dict[str, Registration]:
+        known = Devices(find)
+        await known.look_up("t", ["d"])
+        waiting = asyncio.create_task(known.look_up("t", ["d", "late"]))
+        await asyncio.sleep(0)  # its question is under way
+        await known.look_up("t", ["x1", "x2", "x3"])
+        answer.set()
+        return await waiting
+
+    assert asyncio.run(two_requests())["d"].secrets == ("s",)
 
 
 def test_memories_bridge_an_outage_of_the_database_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,14 @@ def test_a_head_count_keeps_the_time_that_came_with_it(times: dict[str, Any], co
     assert venue_event(COUNT | times, ARRIVAL)["ts_device"] == counted_at
 
 
+@pytest.mark.parametrize("times", [{}, {"ts": None}, {"ts": "", "ts_device": None}])
+def test_a_head_count_that_has_to_tell_its_time_and_does_not_is_refused(times: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent) as refused:
+        venue_event(COUNT | times, None)
+
+    assert (refused.value.code, refused.value.field) == ("missing_field", "ts")
+
+
 @pytest.mark.parametrize("field", ["ts", "ts_device"])
 def test_a_head_count_with_a_wrong_time_is_refused_by_the_field_it_came_in(field: str) -> None:
     with pytest.raises(InvalidEvent) as refused:
