@@ -72,7 +72,7 @@ def load(
             with connect(settings.require_database_url(), autocommit=True) as connection:
                 options.require_tenant(connection, plan.tenant_id)
                 loaded = load_file(
-                    connection, plan, stop, partial(_show, progress, task),
+                    connection, plan, stop, partial(_show, progress, task, plan.file.name),
                     partial(options.register, connection, plan, kind, hold),
                 )  # fmt: skip
             typer.echo(f"{plan.file.name}: {_outcome(loaded, time.monotonic() - started)}")
@@ -80,8 +80,8 @@ def load(
                 raise typer.Exit(130)
 
 
-def _show(progress: Progress, task: TaskID, done: int, size: int) -> None:
-    progress.update(task, completed=done, total=size)
+def _show(progress: Progress, task: TaskID, name: str, doing: str, done: int, size: int) -> None:
+    progress.update(task, description=f"{doing} {name}", completed=done, total=size)
 
 
 def _outcome(loaded: Loaded, seconds: float) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -20,7 +21,7 @@ import psycopg
 
 from ingest.bulk import FIRST_FILE_PARTITION, BulkLoad
 from ingest.columns import Plan, Row, RowReader
-from ingest.files import open_rows
+from ingest.files import RowFile, open_rows
 from ingest.lander.landing import Message, no_garbage_collection
 from ingest.lander.ledger import FencedError
 from ingest.survey import SiteSurvey
@@ -61,8 +62,8 @@ def load(
     connection: psycopg.Connection,
     plan: Plan,
     stop: threading.Event,
-    on_progress: Callable[[int, int], None] = lambda done, size: None,
-    on_read: Callable[[SiteSurvey], None] = lambda survey: None,
+    on_progress: Callable[[str, int, int], None] = lambda doing, done, size: None,
+    on_sites: Callable[[SiteSurvey], None] = lambda survey: None,
 ) -> Loaded:
     """Load a file, or what an earlier run left of it.
 
@@ -70,8 +71,9 @@ def load(
         connection: in autocommit; used for nothing else meanwhile.
         plan: the file, its stream and its columns.
         stop: set it to end after the chunk in hand.
-        on_progress: told the bytes read and the file's size (bytes) after every chunk.
-        on_read: told about the file's sites when all rows are in, before the load counts as done.
+        on_progress: told after every chunk what is done ("surveying", then "loading"), the bytes read and the file's
+            size (bytes).
+        on_sites: told about the file's sites before the first row lands: marts built meanwhile shall know them.
 
     Raises:
         PlimsollError: the file cannot be read so, another load of it is under way, or the database went away.
@@ -83,11 +85,14 @@ def load(
             if found.finished_at is not None:
                 return Loaded(found.rows_landed or 0, found.rows_rejected or 0, 0, found.finished_at)
             with _held(connection, plan, found), no_garbage_collection():
-                survey = SiteSurvey(plan.contract)
-                chunks = _surveyed(reader, survey, lambda: on_progress(file.done(), file.size))
-                loaded = _land(connection, plan, found, chunks, stop)
+                bulk = BulkLoad(connection, {plan.contract.topic: plan.contract}, found.partition)
+                if bulk.next_offset(plan.contract.topic) == found.first_offset:
+                    survey = _survey(plan, stop, partial(on_progress, "surveying"))
+                    if not stop.is_set():
+                        on_sites(survey)
+                chunks = _told(reader.chunks(), file, partial(on_progress, "loading"))
+                loaded = _land(connection, plan, found, bulk, chunks, stop)
                 if loaded.is_complete:
-                    on_read(survey)
                     _finish(connection, found, loaded)
                 return loaded
     except FencedError as error:
@@ -146,25 +151,36 @@ def _held(connection: psycopg.Connection, plan: Plan, found: _Load) -> Iterator[
             connection.execute("SELECT pg_advisory_unlock(%s, %s)", lock)
 
 
-def _surveyed(reader: RowReader, survey: SiteSurvey, on_chunk: Callable[[], None]) -> Iterator[list[Row]]:
-    for rows in reader.chunks():
-        survey.add(rows)
+def _survey(plan: Plan, stop: threading.Event, on_chunk: Callable[[int, int], None]) -> SiteSurvey:
+    survey = SiteSurvey(plan.contract)
+    with open_rows(plan.file) as file:
+        for rows in _told(RowReader(plan, file).chunks(), file, on_chunk):
+            survey.add(rows)
+            if stop.is_set():
+                break
+    return survey
+
+
+def _told(chunks: Iterator[list[Row]], file: RowFile, on_chunk: Callable[[int, int], None]) -> Iterator[list[Row]]:
+    for rows in chunks:
         yield rows
-        on_chunk()
+        on_chunk(file.done(), file.size)
 
 
 def _land(
-    connection: psycopg.Connection, plan: Plan, found: _Load, chunks: Iterator[list[Row]], stop: threading.Event
+    connection: psycopg.Connection,
+    plan: Plan,
+    found: _Load,
+    bulk: BulkLoad,
+    chunks: Iterator[list[Row]],
+    stop: threading.Event,
 ) -> Loaded:
     topic, now = plan.contract.topic, 0
-    bulk = BulkLoad(connection, {topic: plan.contract}, found.partition)
-    for rows in chunks:
+    for rows in itertools.takewhile(lambda _: not stop.is_set(), chunks):
         todo = rows[max(0, bulk.next_offset(topic) - found.first_offset - rows[0].number) :]
         if todo:
             bulk.land(_messages(todo, topic, found), {topic: found.first_offset + todo[-1].number + 1})
             now += len(todo)
-        if stop.is_set():
-            break
     dealt_with = bulk.next_offset(topic) - found.first_offset
     rejected = _rejected(connection, topic, found)
     return Loaded(dealt_with - rejected, rejected, now, is_complete=not stop.is_set())

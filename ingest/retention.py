@@ -18,8 +18,9 @@ LANDING_LOG = {"ingest.landing_batches": "landed_at", "ingest.rejected_messages"
 # first: a hotspot that goes would have to be taken out of each of its own.
 DECISIONS = {"ops.recommendations": "expires_at", "ops.hotspots": "ended_at", "ops.alerts": "ended_at"}
 PREDICTIONS = "forecast.occupancy_hourly"
-# A table that is not partitioned is cleared by the first of these columns that it has.
-_TIME_COLUMNS = ("hour", "service_date", "last_landed_at")
+# A table that is not partitioned is cleared by the first of these columns that it has, and where it says when a row's
+# events landed, by that as well: history that was loaded lately is kept as long as what happened lately.
+_TIME_COLUMNS = ("hour", "service_date", _LANDED := "last_landed_at")
 # A partition cannot go while somebody reads the table; rather fail and try tomorrow than hold up every reader.
 _LOCK_TIMEOUT = "10s"
 
@@ -122,18 +123,21 @@ def _drop_partitions(connection: psycopg.Connection, relation: str, cut_off: dat
 
 
 def _delete_rows(connection: psycopg.Connection, relation: str, cut_off: datetime, dry_run: bool) -> Removal:
-    where = sql.SQL("FROM {} WHERE {} < {}").format(
-        sql.Identifier(*relation.split(".", 1)), sql.Identifier(_time_column(connection, relation)), cut_off
+    older = sql.SQL(" AND ").join(
+        # What is made up for an hour in which nothing landed goes with its hour.
+        sql.SQL("({} < {}) IS NOT FALSE" if column == _LANDED else "{} < {}").format(sql.Identifier(column), cut_off)
+        for column in _time_columns(connection, relation)
     )
+    where = sql.SQL("FROM {} WHERE {}").format(sql.Identifier(*relation.split(".", 1)), older)
     if dry_run:
         row = connection.execute(sql.SQL("SELECT count(*) {}").format(where)).fetchone()
         return Removal(relation, cut_off, row[0] if row else 0)
     return Removal(relation, cut_off, connection.execute(sql.SQL("DELETE {}").format(where)).rowcount)
 
 
-def _time_column(connection: psycopg.Connection, relation: str) -> str:
+def _time_columns(connection: psycopg.Connection, relation: str) -> set[str]:
     if own := (LANDING_LOG | DECISIONS).get(relation):
-        return own
+        return {own}
     schema, _, table = relation.partition(".")
     rows = connection.execute(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
@@ -142,7 +146,7 @@ def _time_column(connection: psycopg.Connection, relation: str) -> str:
     present = {name for (name,) in rows}
     for name in _TIME_COLUMNS:
         if name in present:
-            return name
+            return {name} | present & {_LANDED}
     raise PlimsollError(
         f"a contract promises retention for {relation}, which has none of the columns {', '.join(_TIME_COLUMNS)}: "
         "name a table that has one, or take the promise out of slaProperties"

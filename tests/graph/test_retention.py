@@ -92,6 +92,19 @@ def test_what_is_older_than_promised_goes_and_the_rest_stays(
     assert logged == [(2, 0, NOW - 730 * DAY)]
 
 
+def test_history_that_was_loaded_lately_is_kept_as_long_as_what_happened_lately(
+    connection: psycopg.Connection, contracts: list[Contract]
+) -> None:
+    connection.execute("ALTER TABLE marts.fct_occupancy_hourly ADD last_landed_at timestamptz")
+    for days, landed in ((3000, 1), (2000, 731), (1500, None), (1, 1)):
+        landed_at = NOW - landed * DAY if landed else None
+        connection.execute("INSERT INTO marts.fct_occupancy_hourly VALUES (%s, %s)", [NOW - days * DAY, landed_at])
+
+    apply_retention(connection, contracts, NOW)
+
+    assert ages(connection, "hour", "marts.fct_occupancy_hourly") == [1, 1, 729, 3000]
+
+
 DECIDED = """
     WITH hotspot AS (
         INSERT INTO ops.hotspots (tenant_id, fingerprint, rule, entity_kind, entity_id, source, state, severity,
