@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
+from confluent_kafka import Producer
 from kafka import KafkaConsumer, KafkaProducer
 
 from plimsoll.stack.local import LocalStack
@@ -74,6 +75,37 @@ def test_dead_letters_carry_the_coordinates_and_the_reason(stack: LocalStack, pl
     assert headers["__connect.errors.topic"] == b"occupancy.events"
     assert headers["__connect.errors.stage"] == b"decode"
     assert b"ts_device" in headers["__connect.errors.exception.message"]
+
+
+def test_a_message_with_neither_key_nor_value_is_refused_like_any_other(
+    stack: LocalStack, connection: psycopg.Connection, plimsoll: Plimsoll
+) -> None:
+    """Only other clients can send one: kafka-python, which produces the dead letters, refuses to."""
+    site, where = f"null-{uuid.uuid4().hex[:8]}", []
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    producer.produce("occupancy.events", partition=0, on_delivery=lambda _, sent: where.append(str(sent.offset())))
+    producer.produce("occupancy.events", occupancy(site), partition=0)
+    producer.flush(20)
+
+    plimsoll("lander", "run", "--until-caught-up", timeout=60)
+    plimsoll("rejects", "replay", "--topic", "occupancy.events", "--reason", "empty")
+
+    kept = connection.execute(
+        """
+        SELECT key, value, reason_code, replayed_at FROM ingest.rejected_messages
+        WHERE topic = 'occupancy.events' AND partition = 0 AND "offset" = %s
+        """,
+        where,
+    ).fetchall()
+    assert kept == [(None, None, "empty", None)]
+    assert _count(connection, site) == 1
+    headers = _dead_letters(stack)[b""]
+    assert headers["__connect.errors.value"] == b"null"
+
+
+def _count(connection: psycopg.Connection, site: str) -> int:
+    [(count,)] = connection.execute("SELECT count(*) FROM raw.occupancy_events WHERE site_id = %s", [site]).fetchall()
+    return int(count)
 
 
 def test_live_state_is_the_newest_event_and_a_late_one_does_not_replace_it(
