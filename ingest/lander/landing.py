@@ -98,8 +98,8 @@ class Landing:
         self._partitions_until = date.min
 
     def prepare(self, connection: psycopg.Connection) -> None:
-        """Make a fresh connection ready: JSON goes through as text, day partitions exist ahead."""
-        set_json_dumps(lambda text: text, context=connection)
+        """Make a fresh connection ready: JSON that is text already goes through, day partitions exist ahead."""
+        set_json_dumps(_to_json, context=connection)
         self._partitions_until = date.min
         self._ensure_partitions(connection, datetime.now(UTC))
 
@@ -311,8 +311,15 @@ def _without_frames(error: InvalidEvent) -> InvalidEvent:
     return error.with_traceback(None)
 
 
-def is_row_fault(error: psycopg.Error) -> bool:
+def _to_json(value: Any) -> str | bytes:
+    """What a jsonb column takes: unknown fields are text already, a field of the contract is an object or a list."""
+    return value if isinstance(value, str) else msgspec.json.encode(value)
+
+
+def is_row_fault(error: psycopg.Error | RecursionError) -> bool:
     """Whether Postgres (or the driver, which knows its types) refused a single row, not the work as a whole."""
+    if isinstance(error, RecursionError):  # nested just so deep that it could be read and cannot be written
+        return True
     if error.sqlstate is None:
         return isinstance(error, psycopg.DataError)
     return error.sqlstate[:2] in _ROW_FAULTS
