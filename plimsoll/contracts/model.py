@@ -83,7 +83,7 @@ class LiveState:
     at: str
     columns: tuple[str, ...]
     sequence: str | None = None
-    accumulate: dict[str, str] | None = None
+    accumulate: Accumulation | None = None
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class _Reader:
                 for group in self.custom.get("requireOneOf", [])
             ),
             identity=self._identity(names),
-            live=self._live(names),
+            live=self._live(fields),
             retention=self._promises("retention"),
             freshness=self._promises("latency").get(table.physicalName),
             quality=tuple(q.model_dump(exclude_none=True) for q in table.quality or []),
@@ -257,10 +257,11 @@ class _Reader:
             self._known(name, names, "identity")
         return identity
 
-    def _live(self, names: set[str]) -> LiveState | None:
+    def _live(self, fields: Sequence[Field]) -> LiveState | None:
         raw = self.custom.get("live")
         if raw is None:
             return None
+        names = {f.name for f in fields}
         for name in [*raw["key"], *raw["columns"], *filter(None, [raw.get("sequence")])]:
             self._known(name, names, "live")
         return LiveState(
@@ -269,8 +270,18 @@ class _Reader:
             at=raw["at"],
             columns=tuple(raw["columns"]),
             sequence=raw.get("sequence"),
-            accumulate=raw.get("accumulate"),
+            accumulate=self._accumulation(raw["accumulate"], fields) if "accumulate" in raw else None,
         )
+
+    def _accumulation(self, raw: dict[str, Any], fields: Sequence[Field]) -> Accumulation:
+        integers = {f.name for f in fields if f.logical_type == "integer"}
+        column, add, subtract = (raw[part] for part in ("column", "add", "subtract"))
+        if not {column, add, subtract} <= integers:
+            raise self.fail("customProperties: live.accumulate: column, add and subtract must name integers")
+        unless = next(iter(raw.get("unless", {}).items()), None)
+        if unless:
+            self._known(unless[0], {f.name for f in fields}, "live.accumulate.unless")
+        return Accumulation(column, add, subtract, unless)
 
     def _promises(self, name: str) -> dict[str, timedelta]:
         found: dict[str, timedelta] = {}

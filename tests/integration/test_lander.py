@@ -108,6 +108,39 @@ def _count(connection: psycopg.Connection, site: str) -> int:
     return int(count)
 
 
+def test_counts_that_only_together_are_more_than_a_level_may_be_land(
+    stack: LocalStack, connection: psycopg.Connection, plimsoll: Plimsoll
+) -> None:
+    site = f"crowd-{uuid.uuid4().hex[:8]}"
+    crowd = {"site_id": site, "in_count": 1_000_000_000, "out_count": 0}
+    values = [json.dumps(crowd | {"ts_device": f"2026-01-15T12:00:0{n}Z"}).encode() for n in range(3)]
+    produce(stack, "occupancy.events", values, key=site.encode())
+
+    plimsoll("lander", "run", "--until-caught-up", timeout=60)
+
+    assert _count(connection, site) == 3
+    assert _level(connection, site) == 1_000_000
+
+
+def _level(connection: psycopg.Connection, site: str) -> int | None:
+    [(level,)] = connection.execute("SELECT occupancy FROM live.occupancy WHERE site_id = %s", [site]).fetchall()
+    return level  # type: ignore[no-any-return]
+
+
+def test_running_totals_make_a_known_level_unknown_until_it_is_told_again(
+    stack: LocalStack, connection: psycopg.Connection, plimsoll: Plimsoll
+) -> None:
+    site, levels = f"totals-{uuid.uuid4().hex[:8]}", []
+    totals = {"site_id": site, "in_count": 520, "out_count": 500, "count_mode": "cumulative"}
+    for minute, fields in enumerate([{"occupancy": 30}, {}, {"count_mode": "delta"}, {"occupancy": 20}]):
+        event = totals | {"ts_device": f"2026-01-15T12:0{minute}:00Z"} | fields
+        produce(stack, "occupancy.events", [json.dumps(event).encode()], key=site.encode())
+        plimsoll("lander", "run", "--until-caught-up")
+        levels.append(_level(connection, site))
+
+    assert levels == [30, None, None, 20]
+
+
 def test_live_state_is_the_newest_event_and_a_late_one_does_not_replace_it(
     stack: LocalStack, connection: psycopg.Connection, plimsoll: Plimsoll
 ) -> None:

@@ -165,6 +165,15 @@ def test_a_type_that_could_not_be_landed_is_no_contract(tmp_path: Path, types: s
         load_contract(file)
 
 
+def test_only_integers_can_be_accumulated(tmp_path: Path) -> None:
+    file = tmp_path / "occupancy.events.yaml"
+    text = (CONTRACTS_DIR / "occupancy.events.yaml").read_text()
+    file.write_text(text.replace("accumulate: {column: occupancy,", "accumulate: {column: lat,"))
+
+    with pytest.raises(ContractError, match="column, add and subtract must name integers"):
+        load_contract(file)
+
+
 def test_a_database_in_step_needs_no_migration() -> None:
     assert migration(CONTRACTS.values(), wanted_columns(CONTRACTS.values())) == ""
 
