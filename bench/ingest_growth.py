@@ -196,7 +196,7 @@ def _land_new(connection: psycopg.Connection, ground: Ground, start: datetime, o
         for first in range(0, NEW_S * SITES, BATCH):
             batch = landing.decode(list(_messages(start, first, offset)))
             started = time.perf_counter()
-            [position] = landing.write(connection, batch, {position: offset + first + BATCH})
+            _, [position] = landing.land(connection, batch, {position: offset + first + BATCH})
             spent += time.perf_counter() - started
     return NEW_S * SITES / spent
 

@@ -61,7 +61,7 @@ def _land_one(clock: _Clock, landing: Landing, source: Source, connection: psyco
         with clock.stage("COPY"):
             landing.copy(connection, landing.contracts[TOPIC], rows, datetime.now(UTC))
         with clock.stage("live state, record"):
-            landing.write(connection, batch, {})
+            landing.land(connection, batch, {})
     return len(messages)
 
 

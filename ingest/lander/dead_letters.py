@@ -64,6 +64,8 @@ class DeadLetters:
         if len(key or b"") + len(value or b"") > LONGEST_WHOLE:
             facts["truncated"] = f"{len(value or b'')} bytes"
             key, value = key and key[:KEPT_OF_LONGER], value and value[:KEPT_OF_LONGER]
+        if key is None and value is None:
+            facts["value"], value = "null", b""  # the producer sends no message of which both are missing
         topic = self._contracts[message.topic].dead_letter_topic
         return self._producer.send(topic, key=key, value=value, headers=to_headers(facts))
 

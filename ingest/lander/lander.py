@@ -259,6 +259,7 @@ class Lander:
         log.error("nothing can land because of %s: %s; trying again in %.1f s", who, first_line(error), self._wait_s)
         if isinstance(error, psycopg.Error):
             self._writer.disconnect()
+        gc.collect()  # each connection that fails leaves cycles, and no house is kept until one succeeds
         self._must_open = True
         self._stop.wait(self._wait_s)
         self._wait_s = min(self._wait_s * 2, MAX_BACKOFF_S)

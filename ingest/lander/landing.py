@@ -98,8 +98,8 @@ class Landing:
         self._partitions_until = date.min
 
     def prepare(self, connection: psycopg.Connection) -> None:
-        """Make a fresh connection ready: JSON goes through as text, day partitions exist ahead."""
-        set_json_dumps(lambda text: text, context=connection)
+        """Make a fresh connection ready: JSON that is text already goes through, day partitions exist ahead."""
+        set_json_dumps(_to_json, context=connection)
         self._partitions_until = date.min
         self._ensure_partitions(connection, datetime.now(UTC))
 
@@ -161,12 +161,12 @@ class Landing:
         positions: Mapping[Position, int],
         on_rejects: Callable[[Sequence[Reject]], None] = lambda rejects: None,
     ) -> tuple[Batch, list[Position]]:
-        """Write a decoded batch; a row that passed its contract and that Postgres refuses is rejected alone.
+        """Write a decoded batch and move the ledger, in one transaction; a row that Postgres refuses is rejected alone.
 
         Args:
             connection: prepared.
             batch: of messages in the order of their offsets.
-            positions: as for `write`.
+            positions: the ledger's, each with its new next offset.
             on_rejects: told the rejects before they are written.
 
         Returns:
@@ -177,44 +177,6 @@ class Landing:
             psycopg.Error: the database cannot write at all, or went away; nothing was written.
         """
         on_rejects(batch.rejects)
-        try:
-            return batch, self.write(connection, batch, positions)
-        except psycopg.Error as error:
-            if not is_row_fault(error):
-                raise
-            log.error("Postgres refused a row that its contract allows: %s", first_line(error))
-        refused = self._refused(connection, batch.messages)
-        on_rejects(refused)
-        ids = {id(reject.message) for reject in refused}
-        batch = self.decode([m for m in batch.messages if id(m) not in ids])
-        batch.rejects += refused
-        for message in (reject.message for reject in refused):
-            batch.bytes_read[message.topic] = batch.bytes_read.get(message.topic, 0) + len(message.value or b"")
-        return batch, self.write(connection, batch, positions)
-
-    def _refused(self, connection: psycopg.Connection, messages: Sequence[Message]) -> list[Reject]:
-        """The messages whose rows Postgres refuses, found by halves; nothing stays written."""
-        try:
-            with connection.transaction(force_rollback=True):
-                batch = self.decode(messages)
-                batch.rejects.clear()
-                self.write(connection, batch, {})
-        except psycopg.Error as error:
-            if not is_row_fault(error):
-                raise
-            if len(messages) == 1:
-                return [Reject(messages[0], "write", InvalidEvent("refused_by_database", first_line(error)))]
-            middle = len(messages) // 2
-            return self._refused(connection, messages[:middle]) + self._refused(connection, messages[middle:])
-        return []
-
-    def write(self, connection: psycopg.Connection, batch: Batch, positions: Mapping[Position, int]) -> list[Position]:
-        """Write a batch and move the ledger from each position to its new next offset, in one transaction.
-
-        Raises:
-            FencedError: another writer was faster; nothing was written.
-            psycopg.Error: the database refused or went away; nothing was written.
-        """
         started = time.monotonic()
         landed_at = datetime.now(UTC)
         if positions:
@@ -223,15 +185,47 @@ class Landing:
         self._ensure_partitions(connection, landed_at)
         with connection.transaction():
             moved = advance(connection, positions, landed_at)
-            for topic, rows in batch.rows.items():
-                self.copy(connection, self.contracts[topic], rows, landed_at)
-            for topic, live in self._live.items():  # the same order for all landers, whatever came first
-                if topic in batch.states:
-                    live.write(connection, batch.states[topic], landed_at)
+            refused = self._write(connection, batch, landed_at)
+            if refused:
+                log.error("Postgres refused a row that its contract allows: %s", refused[0].error)
+                on_rejects(refused)
+                batch = self._without(batch, refused)
             rejects = self._keep_rejects(connection, batch.rejects)
             self._record(connection, batch, rejects, landed_at, time.monotonic() - started)
         batch.write_s = time.monotonic() - started
-        return moved
+        return batch, moved
+
+    def _write(self, connection: psycopg.Connection, batch: Batch, landed_at: datetime) -> list[Reject]:
+        """Write rows and live state: all at once, else by halves; return the messages whose rows Postgres refuses.
+
+        A half stays written while the other is tried, for rows may be refused only together.
+        """
+        try:
+            with connection.transaction():
+                for topic, rows in batch.rows.items():
+                    self.copy(connection, self.contracts[topic], rows, landed_at)
+                for topic, live in self._live.items():  # the same order for all landers, whatever came first
+                    if topic in batch.states:
+                        live.write(connection, batch.states[topic], landed_at)
+            return []
+        except (psycopg.Error, RecursionError) as error:
+            if not is_row_fault(error):
+                raise
+            reason = first_line(error)
+        messages, middle = batch.messages, len(batch.messages) // 2
+        if not middle:
+            return [Reject(messages[0], "write", InvalidEvent("refused_by_database", reason))]
+        log.debug("writing %d messages by halves: %s", len(messages), reason)
+        halves = messages[:middle], messages[middle:]
+        return [r for half in halves for r in self._write(connection, self.decode(half), landed_at)]
+
+    def _without(self, batch: Batch, refused: list[Reject]) -> Batch:
+        """The batch with these messages as rejects."""
+        ids = {id(reject.message) for reject in refused}
+        rest = self.decode([m for m in batch.messages if id(m) not in ids])
+        rest.rejects += refused
+        rest.bytes_read = batch.bytes_read
+        return rest
 
     def _ensure_partitions(self, connection: psycopg.Connection, at: datetime) -> None:
         if at.date() + timedelta(days=1) <= self._partitions_until:
@@ -311,8 +305,15 @@ def _without_frames(error: InvalidEvent) -> InvalidEvent:
     return error.with_traceback(None)
 
 
-def is_row_fault(error: psycopg.Error) -> bool:
+def _to_json(value: Any) -> str | bytes:
+    """What a jsonb column takes: unknown fields are text already, a field of the contract is an object or a list."""
+    return value if isinstance(value, str) else msgspec.json.encode(value)
+
+
+def is_row_fault(error: psycopg.Error | RecursionError) -> bool:
     """Whether Postgres (or the driver, which knows its types) refused a single row, not the work as a whole."""
+    if isinstance(error, RecursionError):  # nested just so deep that it could be read and cannot be written
+        return True
     if error.sqlstate is None:
         return isinstance(error, psycopg.DataError)
     return error.sqlstate[:2] in _ROW_FAULTS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -22,14 +22,17 @@ _BEFORE_ALL: Rank = (datetime(1, 1, 1, tzinfo=UTC), 0)
 
 @dataclass
 class _Level:
-    """A level that a device or the table gave, and the changes since."""
+    """A level that a device or the table gave, or None if it is unknown, and the changes since."""
 
     rank: Rank
-    level: int
+    level: int | None
     changes: list[tuple[Rank, int]]
 
-    def now(self) -> int:
-        return max(0, self.level + sum(change for _, change in self.changes))
+    def now(self, highest: int) -> int | None:
+        """The level with its changes, held to what its column may say; changes to an unknown one leave it unknown."""
+        if self.level is None:
+            return None
+        return min(highest, max(0, self.level + sum(change for _, change in self.changes)))
 
 
 @dataclass
@@ -44,7 +47,8 @@ class LiveTable:
     """Folds events of one contract and upserts the result; "newer" means (event time, sequence).
 
     Where a contract accumulates (a load from boardings and alightings), an event without a level adds its
-    difference to the last known level; an event with a level replaces it.
+    difference to the last known level; an event with a level replaces it. Where such an event carries running totals
+    instead of differences, the level is unknown until an event tells it.
     """
 
     def __init__(self, contract: Contract, live: LiveState) -> None:
@@ -57,8 +61,9 @@ class LiveTable:
         self._kept = attrgetter(*live.key, *live.columns, *([live.sequence] if live.sequence else []))
         if live.accumulate:
             rule = live.accumulate
-            self._level, self._added, self._subtracted = (attrgetter(rule[p]) for p in ("column", "add", "subtract"))
-            self._level_index = list(columns).index(rule["column"])
+            self._level, self._changes = attrgetter(rule.column), attrgetter(rule.add, rule.subtract)
+            self._level_index = list(columns).index(rule.column)
+            self._highest = contract.field(rule.column).bounds[1]
         self._columns = list(columns)
         self._upsert = _upsert(live, columns).as_bytes()
 
@@ -77,7 +82,7 @@ class LiveTable:
         if self._live.accumulate:
             levels = list(map(self._level, events))
             if None in levels:
-                states.levels = self._accumulated((keys[i], ranks[i], levels[i], events[i]) for i in order)
+                states.levels = self._accumulated(events, keys, ranks, levels, order)
             else:
                 states.levels = {key: _Level(ranks[i], levels[i], []) for key, i in newest.items()}
         return states
@@ -87,18 +92,39 @@ class LiveTable:
             return [(at, 0) for at in map(self._at, events)]
         return [(at, seq or 0) for at, seq in zip(map(self._at, events), map(self._sequence, events), strict=True)]
 
-    def _accumulated(self, events: Iterable[tuple[Key, Rank, int | None, Any]]) -> dict[Key, _Level]:
-        """Each key's last level and the changes after it, of events from the oldest to the newest."""
+    def _accumulated(
+        self, events: Sequence[Any], keys: Sequence[Key], ranks: Sequence[Rank], told: Sequence[int | None],
+        order: Sequence[int],
+    ) -> dict[Key, _Level]:  # fmt: skip
+        """Each key's last level and the changes after it; `order` is from the oldest event to the newest."""
         levels: dict[Key, _Level] = {}
-        last: dict[Key, Any] = {}
-        for key, rank, level, values in events:
-            if level is not None:
-                levels[key] = _Level(rank, level, [])
-            elif values != last.get(key):  # a repeat changes nothing
-                change = self._added(values) - self._subtracted(values)
-                levels.setdefault(key, _Level(_BEFORE_ALL, 0, [])).changes.append((rank, change))
-                last[key] = values
+        seen: dict[Key, list[Any]] = {}  # of the rank at hand: only there can an event be a repeat
+        last = _BEFORE_ALL
+        totals = self._carry_totals(events)
+        for i in order:
+            key, rank, values = keys[i], ranks[i], events[i]
+            if rank != last:
+                last, seen = rank, {}
+            if told[i] is not None or totals[i]:
+                levels[key] = _Level(rank, told[i], [])
+                continue
+            beside = seen.setdefault(key, [])
+            if values in beside:
+                continue  # a repeat changes nothing
+            beside.append(values)
+            added, subtracted = self._changes(values)
+            if key not in levels:
+                levels[key] = _Level(_BEFORE_ALL, 0, [])
+            levels[key].changes.append((rank, added - subtracted))
         return levels
+
+    def _carry_totals(self, events: Sequence[Any]) -> list[bool]:
+        """Which events carry running totals, of which no change can be told."""
+        rule = self._live.accumulate
+        if not rule or not rule.unless:
+            return [False] * len(events)
+        name, total = rule.unless
+        return [value == total for value in map(attrgetter(name), events)]
 
     def write(self, connection: psycopg.Connection, states: States, landed_at: datetime) -> int:
         """Upsert what was folded and return how many keys it had."""
@@ -113,12 +139,11 @@ class LiveTable:
         if not changed or not self._live.accumulate:
             return
         query = sql.SQL(
-            "SELECT {key}, {rank}, coalesce({level}, 0) FROM {table} AS known "
-            "JOIN unnest({arrays}) AS wanted ({key}) USING ({key})"
+            "SELECT {key}, {rank}, {level} FROM {table} AS known JOIN unnest({arrays}) AS wanted ({key}) USING ({key})"
         ).format(
             key=sql.SQL(", ").join(map(sql.Identifier, self._live.key)),
             rank=_rank("known", self._live),
-            level=sql.Identifier(self._live.accumulate["column"]),
+            level=sql.Identifier(self._live.accumulate.column),
             table=sql.Identifier("live", self._live.table),
             arrays=_arrays(self._types[: len(self._live.key)]),
         )
@@ -133,7 +158,7 @@ class LiveTable:
         values, received_at = states.newest[key]
         row = [*self._kept(values), self._at(values), received_at, landed_at]
         if self._live.accumulate:
-            row[self._level_index] = states.levels[key].now()
+            row[self._level_index] = states.levels[key].now(self._highest)
         return dict(zip(self._columns, row, strict=True))
 
 

@@ -20,11 +20,6 @@ from plimsoll.contracts.model import Contract, Field
 MAX_EXTRA_BYTES = 16_384
 MAX_REASON_LENGTH = 500
 _NUL = b"\\u0000"
-_INTEGER_BOUNDS = {
-    "smallint": (-(2**15), 2**15 - 1),
-    "integer": (-(2**31), 2**31 - 1),
-    "bigint": (-(2**63), 2**63 - 1),
-}
 _WITH_PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
 _NAMED_FIELD = re.compile(r"required field `(?P<field>[^`]+)`")
 
@@ -222,11 +217,8 @@ def _python_type(field: Field) -> Any:
         limits = {"min_length": options.get("minLength"), "max_length": options.get("maxLength")}
         return Annotated[str, msgspec.Meta(pattern=options.get("pattern"), **limits)]
     if field.logical_type == "integer":
-        low, high = _INTEGER_BOUNDS[field.physical_type]
-        return Annotated[
-            int,
-            msgspec.Meta(ge=max(low, options.get("minimum", low)), le=min(high, options.get("maximum", high))),
-        ]
+        low, high = field.bounds
+        return Annotated[int, msgspec.Meta(ge=low, le=high)]
     if field.logical_type == "number":
         return Annotated[float, msgspec.Meta(ge=options.get("minimum"), le=options.get("maximum"))]
     if field.logical_type == "timestamp":

@@ -17,16 +17,18 @@ from pydantic import ValidationError
 
 from plimsoll.errors import PlimsollError
 
-DEFAULT_PHYSICAL_TYPE = {
-    "string": "text",
-    "integer": "bigint",
-    "number": "double precision",
-    "boolean": "boolean",
-    "timestamp": "timestamptz",
-    "date": "date",
-    "object": "jsonb",
-    "array": "jsonb",
+# The physical types of each logical type that the lander can write; the first is the default.
+PHYSICAL_TYPES = {
+    "string": ("text", "uuid"),
+    "integer": ("bigint", "integer", "smallint"),
+    "number": ("double precision",),
+    "boolean": ("boolean",),
+    "timestamp": ("timestamptz",),
+    "date": ("date",),
+    "object": ("jsonb",),
+    "array": ("jsonb",),
 }
+_INTEGER_BITS = {"smallint": 16, "integer": 32, "bigint": 64}
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
@@ -47,6 +49,30 @@ class Field:
     allowed_values: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The lowest and the highest value of an integer: what its column holds, narrowed by its options."""
+        limit = 2 ** (_INTEGER_BITS[self.physical_type] - 1)
+        return max(-limit, self.options.get("minimum", -limit)), min(limit - 1, self.options.get("maximum", limit - 1))
+
+
+@dataclass(frozen=True)
+class Accumulation:
+    """How events that tell no level change the last known one.
+
+    Attributes:
+        column: the level.
+        add: the field that raises it.
+        subtract: the field that lowers it.
+        unless: a field and the value with which `add` and `subtract` are running totals: such an event says nothing of
+            the level.
+    """
+
+    column: str
+    add: str
+    subtract: str
+    unless: tuple[str, str] | None = None
+
 
 @dataclass(frozen=True)
 class LiveState:
@@ -57,7 +83,7 @@ class LiveState:
     at: str
     columns: tuple[str, ...]
     sequence: str | None = None
-    accumulate: dict[str, str] | None = None
+    accumulate: Accumulation | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +193,7 @@ class _Reader:
                 for group in self.custom.get("requireOneOf", [])
             ),
             identity=self._identity(names),
-            live=self._live(names),
+            live=self._live(fields),
             retention=self._promises("retention"),
             freshness=self._promises("latency").get(table.physicalName),
             quality=tuple(q.model_dump(exclude_none=True) for q in table.quality or []),
@@ -179,8 +205,8 @@ class _Reader:
     def _field(self, prop: SchemaProperty) -> Field:
         if not prop.name:
             raise self.fail("schema: a property has no name")
-        if prop.logicalType not in DEFAULT_PHYSICAL_TYPE:
-            known = ", ".join(DEFAULT_PHYSICAL_TYPE)
+        if prop.logicalType not in PHYSICAL_TYPES:
+            known = ", ".join(PHYSICAL_TYPES)
             found = f"logicalType '{prop.logicalType}'" if prop.logicalType else "no logicalType"
             raise self.fail(f"property '{prop.name}' has {found}; write one of {known}")
         if not prop.description:
@@ -189,13 +215,28 @@ class _Reader:
         return Field(
             name=prop.name,
             logical_type=prop.logicalType,
-            physical_type=prop.physicalType or DEFAULT_PHYSICAL_TYPE[prop.logicalType],
+            physical_type=self._physical_type(prop),
             description=prop.description,
             is_required=bool(prop.required),
             default=custom.get("default"),
             allowed_values=tuple(str(e.value) for e in prop.enum or []),
             options=prop.logicalTypeOptions or {},
         )
+
+    def _physical_type(self, prop: SchemaProperty) -> str:
+        """What the column is, if the lander can write there what the decoder makes of the field."""
+        possible = PHYSICAL_TYPES[str(prop.logicalType)]
+        kind = prop.physicalType or possible[0]
+        if kind not in possible:
+            types = f"the types of {prop.logicalType} are {', '.join(possible)}"
+            raise self.fail(f"property '{prop.name}' has physicalType '{kind}'; {types}")
+        has_format = (prop.logicalTypeOptions or {}).get("format") == "uuid"
+        if has_format != (kind == "uuid"):
+            has, lacks = ("format", "physicalType") if has_format else ("physicalType", "format")
+            raise self.fail(f"property '{prop.name}' has {has} uuid without {lacks} uuid; write both or neither")
+        if prop.enum and kind != "text":
+            raise self.fail(f"property '{prop.name}' is a {kind} with an enum; only text can have one")
+        return kind
 
     def _custom(self, name: str) -> str:
         if name not in self.custom:
@@ -216,10 +257,11 @@ class _Reader:
             self._known(name, names, "identity")
         return identity
 
-    def _live(self, names: set[str]) -> LiveState | None:
+    def _live(self, fields: Sequence[Field]) -> LiveState | None:
         raw = self.custom.get("live")
         if raw is None:
             return None
+        names = {f.name for f in fields}
         for name in [*raw["key"], *raw["columns"], *filter(None, [raw.get("sequence")])]:
             self._known(name, names, "live")
         return LiveState(
@@ -228,8 +270,18 @@ class _Reader:
             at=raw["at"],
             columns=tuple(raw["columns"]),
             sequence=raw.get("sequence"),
-            accumulate=raw.get("accumulate"),
+            accumulate=self._accumulation(raw["accumulate"], fields) if "accumulate" in raw else None,
         )
+
+    def _accumulation(self, raw: dict[str, Any], fields: Sequence[Field]) -> Accumulation:
+        integers = {f.name for f in fields if f.logical_type == "integer"}
+        column, add, subtract = (raw[part] for part in ("column", "add", "subtract"))
+        if not {column, add, subtract} <= integers:
+            raise self.fail("customProperties: live.accumulate: column, add and subtract must name integers")
+        unless = next(iter(raw.get("unless", {}).items()), None)
+        if unless:
+            self._known(unless[0], {f.name for f in fields}, "live.accumulate.unless")
+        return Accumulation(column, add, subtract, unless)
 
     def _promises(self, name: str) -> dict[str, timedelta]:
         found: dict[str, timedelta] = {}

@@ -23,6 +23,14 @@ NEW_FIELD = (
     "      - {name: people_waiting, logicalType: integer, physicalType: integer, description: People at the stop.}\n"
 )
 
+# Every logical type that the other contracts do not use.
+OF_OTHER_TYPES = """
+      - {name: doors, logicalType: array, description: "State of each door, front first."}
+      - {name: scale, logicalType: object, description: What the scale says of itself.}
+      - {name: is_full, logicalType: boolean, description: Whether nobody fits in.}
+      - {name: checked_on, logicalType: date, description: Day of the last inspection.}
+"""
+
 
 @pytest.fixture
 def changed(tmp_path: Path, platform_env: dict[str, str]) -> dict[str, str]:
@@ -36,7 +44,8 @@ def changed(tmp_path: Path, platform_env: dict[str, str]) -> dict[str, str]:
     text = (contracts / "device.heartbeats.yaml").read_text()
     text = text.replace("device.heartbeats", stream).replace("device_heartbeats", "lift_loads")
     text = text.replace("name: uptime_s,", "name: load_kg,").replace("[uptime_s]", "[load_kg]")
-    text = text[: text.index("  - property: live")]
+    text = text.replace("    properties:\n", f"    properties:{OF_OTHER_TYPES}", 1)
+    text = text.replace("table: device,", "table: lift,").replace("columns: [uptime_s,", "columns: [load_kg, scale,")
     (contracts / "lift.loads.yaml").write_text(text)
     return {"PLIMSOLL_CONTRACTS_DIR": str(contracts), "PLIMSOLL_DBT_PROJECT_DIR": str(dbt_project), "stream": stream}
 
@@ -59,8 +68,10 @@ def test_a_field_and_a_stream_are_added_with_yaml_only(
             {"site_id": site, "ts_device": "2026-01-15T12:00:00Z", "occupancy": 3, "people_waiting": 11}
         ).encode(),
     )
-    producer.send(stream, json.dumps({"device_id": "L1", "ts_device": "2026-01-15T12:00:00Z", "load_kg": 450}).encode())
-    producer.send(stream, json.dumps({"device_id": "L1", "ts_device": "2026-01-15T12:00:00Z", "load_kg": -1}).encode())
+    lift = {"device_id": "L1", "ts_device": "2026-01-15T12:00:00Z", "load_kg": 450}
+    others = {"doors": ["open", 1, None], "scale": {"é": [{"by": 2**70}]}, "is_full": False, "checked_on": "2026-01-02"}
+    for sent in (lift | others, lift | {"load_kg": -1}, lift | {"doors": {"front": 1}}, lift | {"device_id": "L2"}):
+        producer.send(stream, json.dumps(sent).encode())
     producer.flush()
     plimsoll("lander", "run", "--until-caught-up", **changed)
 
@@ -70,7 +81,12 @@ def test_a_field_and_a_stream_are_added_with_yaml_only(
     assert connection.execute(
         "SELECT people_waiting FROM raw.occupancy_events WHERE site_id = %s", [site]
     ).fetchone() == (11,)
-    assert connection.execute("SELECT device_id, load_kg FROM raw.lift_loads").fetchall() == [("L1", 450)]
-    assert connection.execute("SELECT field FROM ingest.rejected_messages WHERE topic = %s", [stream]).fetchall() == [
-        ("load_kg",)
-    ]
+    rows = connection.execute(
+        "SELECT device_id, load_kg, doors, scale, is_full, checked_on::text, extra FROM raw.lift_loads ORDER BY 1"
+    ).fetchall()
+    assert rows == [("L1", 450, *others.values(), None), ("L2", 450, None, None, None, None, None)]
+    lifts = connection.execute("SELECT device_id, scale FROM live.lift ORDER BY device_id").fetchall()
+    assert lifts == [("L1", others["scale"]), ("L2", None)]
+    assert connection.execute(
+        "SELECT field FROM ingest.rejected_messages WHERE topic = %s ORDER BY field", [stream]
+    ).fetchall() == [("doors",), ("load_kg",)]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
+from confluent_kafka import Producer
 from kafka import KafkaConsumer, KafkaProducer
 
 from plimsoll.stack.local import LocalStack
@@ -74,6 +75,70 @@ def test_dead_letters_carry_the_coordinates_and_the_reason(stack: LocalStack, pl
     assert headers["__connect.errors.topic"] == b"occupancy.events"
     assert headers["__connect.errors.stage"] == b"decode"
     assert b"ts_device" in headers["__connect.errors.exception.message"]
+
+
+def test_a_message_with_neither_key_nor_value_is_refused_like_any_other(
+    stack: LocalStack, connection: psycopg.Connection, plimsoll: Plimsoll
+) -> None:
+    """Only other clients can send one: kafka-python, which produces the dead letters, refuses to."""
+    site, where = f"null-{uuid.uuid4().hex[:8]}", []
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    producer.produce("occupancy.events", partition=0, on_delivery=lambda _, sent: where.append(str(sent.offset())))
+    producer.produce("occupancy.events", occupancy(site), partition=0)
+    producer.flush(20)
+
+    plimsoll("lander", "run", "--until-caught-up", timeout=60)
+    plimsoll("rejects", "replay", "--topic", "occupancy.events", "--reason", "empty")
+
+    kept = connection.execute(
+        """
+        SELECT key, value, reason_code, replayed_at FROM ingest.rejected_messages
+        WHERE topic = 'occupancy.events' AND partition = 0 AND "offset" = %s
+        """,
+        where,
+    ).fetchall()
+    assert kept == [(None, None, "empty", None)]
+    assert _count(connection, site) == 1
+    headers = _dead_letters(stack)[b""]
+    assert headers["__connect.errors.value"] == b"null"
+
+
+def _count(connection: psycopg.Connection, site: str) -> int:
+    [(count,)] = connection.execute("SELECT count(*) FROM raw.occupancy_events WHERE site_id = %s", [site]).fetchall()
+    return int(count)
+
+
+def test_counts_that_only_together_are_more_than_a_level_may_be_land(
+    stack: LocalStack, connection: psycopg.Connection, plimsoll: Plimsoll
+) -> None:
+    site = f"crowd-{uuid.uuid4().hex[:8]}"
+    crowd = {"site_id": site, "in_count": 1_000_000_000, "out_count": 0}
+    values = [json.dumps(crowd | {"ts_device": f"2026-01-15T12:00:0{n}Z"}).encode() for n in range(3)]
+    produce(stack, "occupancy.events", values, key=site.encode())
+
+    plimsoll("lander", "run", "--until-caught-up", timeout=60)
+
+    assert _count(connection, site) == 3
+    assert _level(connection, site) == 1_000_000
+
+
+def _level(connection: psycopg.Connection, site: str) -> int | None:
+    [(level,)] = connection.execute("SELECT occupancy FROM live.occupancy WHERE site_id = %s", [site]).fetchall()
+    return level  # type: ignore[no-any-return]
+
+
+def test_running_totals_make_a_known_level_unknown_until_it_is_told_again(
+    stack: LocalStack, connection: psycopg.Connection, plimsoll: Plimsoll
+) -> None:
+    site, levels = f"totals-{uuid.uuid4().hex[:8]}", []
+    totals = {"site_id": site, "in_count": 520, "out_count": 500, "count_mode": "cumulative"}
+    for minute, fields in enumerate([{"occupancy": 30}, {}, {"count_mode": "delta"}, {"occupancy": 20}]):
+        event = totals | {"ts_device": f"2026-01-15T12:0{minute}:00Z"} | fields
+        produce(stack, "occupancy.events", [json.dumps(event).encode()], key=site.encode())
+        plimsoll("lander", "run", "--until-caught-up")
+        levels.append(_level(connection, site))
+
+    assert levels == [30, None, None, 20]
 
 
 def test_live_state_is_the_newest_event_and_a_late_one_does_not_replace_it(

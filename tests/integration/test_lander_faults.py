@@ -271,6 +271,19 @@ def test_rows_that_only_the_database_refuses_are_rejected_and_the_rest_lands(gro
     ]
 
 
+def test_of_rows_that_clash_only_with_each_other_one_lands(ground: Ground) -> None:
+    """Both halves of the batch could be written without the other."""
+    ground.execute("CREATE UNIQUE INDEX ON raw.occupancy_events (event_id, _landed_at)")
+    ground.produce([*events(0, 64), event(5), *events(64, 100)])
+    ground.start_lander()
+    ground.await_landed(101)
+
+    ground.assert_each_event_once(100)
+    assert ground.query("SELECT reason_code, value FROM ingest.rejected_messages") == [
+        ("refused_by_database", event(5)[1])
+    ]
+
+
 def test_a_full_disk_is_waited_out_and_rejects_nothing(ground: Ground) -> None:
     ground.execute(
         """
