@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -17,7 +17,9 @@ from ingest.registry.tenants import put_tenant
 
 EVERY_SITE = "*"
 LONGEST = timedelta(days=366)
-_LAST_DAY = datetime(9999, 12, 31)  # noqa: DTZ001  on any clock; no day follows it
+# A mistyped year; forecasts count in nanoseconds, which have no room for the year 3026.
+_FIRST, _BEYOND = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_ANY_CLOCK = Field(ge=_FIRST.replace(tzinfo=None), lt=_BEYOND.replace(tzinfo=None))
 EVENTS = """
     SELECT calendar_event_id, site_id, starts_at, ends_at, kind, name, known_at, created_at
     FROM registry.calendar_events
@@ -52,10 +54,11 @@ class NewCalendarEvent(BaseModel):
     )
 
     site_id: Annotated[Name, Field(description="A site, a series such as `route:1:0`, or * for all.")] = EVERY_SITE
-    start: Annotated[NaiveDatetime, Field(description="On the site's clock: a day, or a day and time.")]
+    start: Annotated[NaiveDatetime, _ANY_CLOCK, Field(description="On the site's clock: a day, or a day and time.")]
     end: Annotated[
         NaiveDatetime,
-        Field(lt=_LAST_DAY, description="On the site's clock. If start and end have no time, it is the last day."),
+        _ANY_CLOCK,
+        Field(description="On the site's clock. If start and end have no time, it is the last day."),
     ]
     kind: Annotated[
         EventKind,
@@ -63,7 +66,8 @@ class NewCalendarEvent(BaseModel):
     ]
     name: Annotated[Name, Field(description="What people call it; equal names are the same event in other years.")]
     known_at: Annotated[
-        AwareDatetime | None, Field(description="No forecast made before it knows of the event; by default now.")
+        Annotated[AwareDatetime, Field(ge=_FIRST, lt=_BEYOND)] | None,
+        Field(description="No forecast made before it knows of the event; by default now."),
     ] = None
 
     @model_validator(mode="after")

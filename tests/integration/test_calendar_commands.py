@@ -82,7 +82,8 @@ def test_a_file_can_be_imported_again_without_doubling_anything(
         ("soon,2026-05-03,event,x,", "line 3: start: input should be a valid datetime"),
         ("2026-05-04,2026-05-05,event,,", "line 3: name: field required"),
         ("2026-05-04,2026-05-05,event,x,nowhere", "line 3: site_id: no site or series 'nowhere' is known"),
-        ("9999-12-31,9999-12-31,event,x,", "line 3: end: input should be less than 9999-12-31"),
+        ("2026-05-04,3026-05-05,event,x,", "line 3: end: input should be less than 2200-01-01"),
+        ("0206-05-04,2026-05-05,event,x,", "line 3: start: input should be greater than or equal to 1900-01-01"),
         ("2026-05-01,2026-05-02,event,Fair,", "stands in line 2 already"),
     ],
 )
