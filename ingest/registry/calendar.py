@@ -12,6 +12,7 @@ import psycopg
 from psycopg.rows import dict_row
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, model_validator
 
+from ingest.registry.csv_files import at_line
 from ingest.registry.entries import EventKind, Name, RegistryError
 from ingest.registry.tenants import put_tenant
 
@@ -143,10 +144,8 @@ def import_events(connection: psycopg.Connection, tenant_id: str, events: Mappin
         for line, event in events.items():
             there = _same_event(connection, tenant_id, event)
             if there is None:
-                try:
+                with at_line(line):
                     add_event(connection, tenant_id, event)
-                except RegistryError as error:
-                    raise RegistryError(error.code, f"line {line}: {error.field}: {error}", error.field) from error
                 done.added += 1
             elif event.known_at in (None, there["known_at"]):
                 done.unchanged += 1

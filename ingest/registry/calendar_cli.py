@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from ingest.registry.console import CsvFile, Tenant, checked, registry, table
+from ingest.registry.console import CsvFile, Tenant, checked, importing, registry, table
 from plimsoll.errors import PlimsollError
 
 app = typer.Typer(
@@ -87,12 +87,8 @@ def import_events(file: CsvFile, tenant: Tenant = None) -> None:
     """
     from ingest.registry import calendar
     from ingest.registry.csv_files import read_entries
-    from ingest.registry.entries import RegistryError
 
     events = read_entries(file, calendar.NewCalendarEvent, ["site_id", "start", "end", "kind", "name"])
-    with registry(tenant) as (connection, tenant_id):
-        try:
-            done = calendar.import_events(connection, tenant_id, events)
-        except RegistryError as error:
-            raise PlimsollError(f"{file}: {error}; nothing was imported") from error
+    with registry(tenant) as (connection, tenant_id), importing(file):
+        done = calendar.import_events(connection, tenant_id, events)
     typer.echo(f"added {done.added:,}, known anew {done.changed:,}, unchanged {done.unchanged:,}")
