@@ -47,7 +47,10 @@ def add_event(
     kind: Annotated[str, typer.Option(help=f"{KINDS} A closure makes the forecast 0.")],
     start: Annotated[str, typer.Option(metavar="YYYY-MM-DD[THH:MM]", help="On the site's clock.")],
     end: Annotated[
-        str, typer.Option(metavar="YYYY-MM-DD[THH:MM]", help="If start and end have no time, it is the last day.")
+        str,
+        typer.Option(
+            metavar="YYYY-MM-DD[THH:MM]", help="If start and end have no time, the last day; else when it is over."
+        ),
     ],
     site: Annotated[str, typer.Option(help="A site, a series such as route:1:0, or * for all.")] = "*",
     known_at: Annotated[

@@ -176,6 +176,19 @@ def test_a_closure_enters_the_calendar_and_leaves_it(service: TestClient, name: 
     service.delete(f"/api/calendar-events/{everywhere.json()['calendar_event_id']}")
 
 
+def test_an_event_that_is_copied_back_as_it_is_listed_stays_as_long_as_it_was(service: TestClient, name: str) -> None:
+    service.post("/api/sites", json={"site_id": name, "kind": "venue"})
+    event = {"site_id": name, "start": "2026-12-19", "end": "2026-12-20", "kind": "closure", "name": "works"}
+    first = service.post("/api/calendar-events", json=event).json()
+    copy = event | {"start": first["starts_at"], "end": first["ends_at"]}
+
+    second = service.post("/api/calendar-events", json=copy).json()
+    for added in (first, second):
+        service.delete(f"/api/calendar-events/{added['calendar_event_id']}")
+
+    assert first["ends_at"] == second["ends_at"] == "2026-12-21T00:00:00"
+
+
 @pytest.mark.parametrize(
     ("change", "status", "field"),
     [
