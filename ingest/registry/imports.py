@@ -81,7 +81,7 @@ def _signing(entry: NewDevice, makes_secrets: bool) -> NewDevice:
         return entry
     if entry.signs and "signs" in entry.model_fields_set:
         raise RegistryError(
-            "no_secret",
+            "invalid_device",
             f"the device '{entry.device_id}' is to sign and has no secret: give it one, or let --secrets-to make it",
             "signs",
         )
