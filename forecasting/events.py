@@ -24,6 +24,8 @@ ALWAYS_KNOWN = -(2**62)
 # Local days kept beyond the last observation, for targets that lie ahead.
 AHEAD_DAYS = 60
 REQUIRED = ("site_id", "start", "end", "kind")
+# Those whose every instant can be counted in nanoseconds.
+YEARS = range(1678, 2262)
 
 
 @dataclass(frozen=True)
@@ -216,11 +218,14 @@ def _stamp(number: int, column: str, value: Any) -> Any:
 
     try:
         stamp = pd.Timestamp(value)
+        if pd.isna(stamp):
+            raise PanelError(f"calendar: column {column!r}, row {number} is empty")
+        return stamp.as_unit("ns")
     except (ValueError, TypeError) as error:
-        raise PanelError(f"calendar: column {column!r}, row {number}: {value!r} is not a date or time") from error
-    if pd.isna(stamp):
-        raise PanelError(f"calendar: column {column!r}, row {number} is empty")
-    return stamp.as_unit("ns")
+        raise PanelError(
+            f"calendar: column {column!r}, row {number}: {str(value)!r} is not a date or time of the years "
+            f"{YEARS[0]} to {YEARS[-1]}"
+        ) from error
 
 
 def _known_ns(number: int, value: Any) -> int:

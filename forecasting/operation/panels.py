@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from forecasting.events import Event, Events
 
+log = logging.getLogger(__name__)
 # Further ahead than any forecast, so that the day after its last one is known too.
 CALENDAR_AHEAD = timedelta(days=14)
 
@@ -45,7 +47,7 @@ def read_groups(
         PlimsollError: the mart is not built yet.
     """
     whole = read_panel(connection, tenant_id, since=since, until=until, around=around, others_since=others_since)
-    own = _own_events(connection, tenant_id)
+    own = _own_events(connection, tenant_id, until)
     countries = read_countries(connection, tenant_id)
     return {
         group: replace(panel, events=_events(panel, own, countries, country, until))
@@ -53,23 +55,31 @@ def read_groups(
     }
 
 
-def _own_events(connection: psycopg.Connection, tenant_id: str) -> tuple[Event, ...]:
+def _own_events(connection: psycopg.Connection, tenant_id: str, known_at: datetime) -> tuple[Event, ...]:
     import pandas as pd
 
-    from forecasting.events import Events
+    from forecasting.events import YEARS, Events
 
-    rows = read_calendar(connection, tenant_id)
+    rows = []
+    for row in read_calendar(connection, tenant_id, known_at):
+        # The registry took such years once. One mistyped entry must not cost the tenant its forecasts.
+        if row["start"].year in YEARS and row["end"].year in YEARS:
+            rows.append(row)
+        else:
+            log.warning(
+                "%s: the calendar's %r from %s to %s is left out: is the year right? `plimsoll calendar remove` takes "
+                "it away", tenant_id, row["name"], row["start"], row["end"],
+            )  # fmt: skip
     return Events.from_frame(pd.DataFrame(rows), end_is_included=False).entries if rows else ()
 
 
 def _events(
     panel: Panel, own: tuple[Event, ...], countries: Mapping[str, str], default: str | None, until: datetime
 ) -> Events:
-    """What was known at the end of the panel: public holidays where each site lies, and the tenant's own events."""
+    """Public holidays where each site of the panel lies, and the tenant's own events there."""
     from forecasting.events import EVERY_SITE, Events
 
-    known_ns = int(until.timestamp()) * 1_000_000_000
-    mine = [event for event in own if event.known_ns <= known_ns and event.site_id in {EVERY_SITE, *panel.tz}]
+    mine = [event for event in own if event.site_id in {EVERY_SITE, *panel.tz}]
     return Events.of([*mine, *_holidays(panel, countries, default, until)])
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
 
-def read_calendar(connection: psycopg.Connection, tenant_id: str) -> list[dict[str, Any]]:
-    """The tenant's own events: `site_id` (or `*`), `start`, `end` (local, end exclusive), `kind, name, known_at`."""
+def read_calendar(connection: psycopg.Connection, tenant_id: str, known_at: datetime) -> list[dict[str, Any]]:
+    """The tenant's own events as known at an instant.
+
+    They have `site_id` (or `*`), `start` and `end` (local, end exclusive), `kind`, `name` and `known_at`.
+    """
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             """
             SELECT site_id, starts_at AS start, ends_at AS "end", kind, name, known_at
-            FROM registry.calendar_events WHERE tenant_id = %s ORDER BY known_at, starts_at, site_id, name
+            FROM registry.calendar_events WHERE tenant_id = %s AND known_at <= %s
+            ORDER BY known_at, starts_at, site_id, name
             """,
-            [tenant_id],
+            [tenant_id, known_at],
         ).fetchall()
 
 

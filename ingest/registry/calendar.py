@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Self
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    NaiveDatetime,
+    model_validator,
+)
 
+from ingest.registry.csv_files import at_line
 from ingest.registry.entries import EventKind, Name, RegistryError
 from ingest.registry.tenants import put_tenant
 
 EVERY_SITE = "*"
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 LONGEST = timedelta(days=366)
-_LAST_DAY = datetime(9999, 12, 31)  # noqa: DTZ001  on any clock; no day follows it
+# A mistyped year; forecasts count in nanoseconds, which have no room for the year 3026.
+_FIRST, _BEYOND = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_ANY_CLOCK = Field(ge=_FIRST.replace(tzinfo=None), lt=_BEYOND.replace(tzinfo=None))
 EVENTS = """
     SELECT calendar_event_id, site_id, starts_at, ends_at, kind, name, known_at, created_at
     FROM registry.calendar_events
@@ -34,7 +47,7 @@ Row = dict[str, Any]
 
 
 class NewCalendarEvent(BaseModel):
-    """An event to put into the calendar."""
+    """An event to put into the calendar; once it is read, `end` is the first instant after it."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -52,10 +65,11 @@ class NewCalendarEvent(BaseModel):
     )
 
     site_id: Annotated[Name, Field(description="A site, a series such as `route:1:0`, or * for all.")] = EVERY_SITE
-    start: Annotated[NaiveDatetime, Field(description="On the site's clock: a day, or a day and time.")]
+    start: Annotated[NaiveDatetime, _ANY_CLOCK, Field(description="On the site's clock: a day, or a day and time.")]
     end: Annotated[
         NaiveDatetime,
-        Field(lt=_LAST_DAY, description="On the site's clock. If start and end have no time, it is the last day."),
+        _ANY_CLOCK,
+        Field(description="On the site's clock. If start and end have no time, the last day; else when it is over."),
     ]
     kind: Annotated[
         EventKind,
@@ -63,22 +77,22 @@ class NewCalendarEvent(BaseModel):
     ]
     name: Annotated[Name, Field(description="What people call it; equal names are the same event in other years.")]
     known_at: Annotated[
-        AwareDatetime | None, Field(description="No forecast made before it knows of the event; by default now.")
+        Annotated[AwareDatetime, Field(ge=_FIRST, lt=_BEYOND)] | None,
+        Field(description="No forecast made before it knows of the event; by default now."),
     ] = None
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.ends_at <= self.start:
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_order(cls, told: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        event = read(told)
+        # Only what was told still tells a day from its midnight.
+        if isinstance(told, Mapping) and _is_day(told["start"]) and _is_day(told["end"]):
+            event.end += timedelta(days=1)
+        if event.end <= event.start:
             raise ValueError("end: must be after start")
-        if self.ends_at - self.start > LONGEST:
+        if event.end - event.start > LONGEST:
             raise ValueError("end: must be within a year of start; is the year right?")
-        return self
-
-    @property
-    def ends_at(self) -> datetime:
-        """The first instant after the event."""
-        has_no_time = self.start == _midnight(self.start) and self.end == _midnight(self.end)
-        return self.end + timedelta(days=1) if has_no_time else self.end
+        return event
 
 
 @dataclass
@@ -122,7 +136,7 @@ def add_event(connection: psycopg.Connection, tenant_id: str, event: NewCalendar
             VALUES (%s, %s, %s, %s, %s, %s, coalesce(%s, clock_timestamp()))
             RETURNING calendar_event_id, site_id, starts_at, ends_at, kind, name, known_at, created_at
             """,
-            [tenant_id, event.site_id, event.start, event.ends_at, event.kind, event.name, event.known_at],
+            [tenant_id, event.site_id, event.start, event.end, event.kind, event.name, event.known_at],
         ).fetchone()
     assert row is not None
     return row
@@ -139,10 +153,8 @@ def import_events(connection: psycopg.Connection, tenant_id: str, events: Mappin
         for line, event in events.items():
             there = _same_event(connection, tenant_id, event)
             if there is None:
-                try:
+                with at_line(line):
                     add_event(connection, tenant_id, event)
-                except RegistryError as error:
-                    raise RegistryError(error.code, f"line {line}: {error.field}: {error}", error.field) from error
                 done.added += 1
             elif event.known_at in (None, there["known_at"]):
                 done.unchanged += 1
@@ -197,9 +209,11 @@ def _same_event(connection: psycopg.Connection, tenant_id: str, event: NewCalend
             WHERE tenant_id = %s AND site_id = %s AND starts_at = %s AND ends_at = %s AND kind = %s AND name = %s
             ORDER BY known_at LIMIT 1
             """,
-            [tenant_id, event.site_id, event.start, event.ends_at, event.kind, event.name],
+            [tenant_id, event.site_id, event.start, event.end, event.kind, event.name],
         ).fetchone()
 
 
-def _midnight(at: datetime) -> datetime:
-    return at.replace(hour=0, minute=0, second=0, microsecond=0)
+def _is_day(told: Any) -> bool:
+    if isinstance(told, str):
+        return _DAY.fullmatch(told) is not None
+    return isinstance(told, date) and not isinstance(told, datetime)

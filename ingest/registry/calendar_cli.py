@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from ingest.registry.console import CsvFile, Tenant, checked, registry, table
+from ingest.registry.console import CsvFile, Tenant, checked, importing, registry, table
 from plimsoll.errors import PlimsollError
 
 app = typer.Typer(
@@ -47,7 +47,10 @@ def add_event(
     kind: Annotated[str, typer.Option(help=f"{KINDS} A closure makes the forecast 0.")],
     start: Annotated[str, typer.Option(metavar="YYYY-MM-DD[THH:MM]", help="On the site's clock.")],
     end: Annotated[
-        str, typer.Option(metavar="YYYY-MM-DD[THH:MM]", help="If start and end have no time, it is the last day.")
+        str,
+        typer.Option(
+            metavar="YYYY-MM-DD[THH:MM]", help="If start and end have no time, the last day; else when it is over."
+        ),
     ],
     site: Annotated[str, typer.Option(help="A site, a series such as route:1:0, or * for all.")] = "*",
     known_at: Annotated[
@@ -87,12 +90,8 @@ def import_events(file: CsvFile, tenant: Tenant = None) -> None:
     """
     from ingest.registry import calendar
     from ingest.registry.csv_files import read_entries
-    from ingest.registry.entries import RegistryError
 
     events = read_entries(file, calendar.NewCalendarEvent, ["site_id", "start", "end", "kind", "name"])
-    with registry(tenant) as (connection, tenant_id):
-        try:
-            done = calendar.import_events(connection, tenant_id, events)
-        except RegistryError as error:
-            raise PlimsollError(f"{file}: {error}; nothing was imported") from error
+    with registry(tenant) as (connection, tenant_id), importing(file):
+        done = calendar.import_events(connection, tenant_id, events)
     typer.echo(f"added {done.added:,}, known anew {done.changed:,}, unchanged {done.unchanged:,}")

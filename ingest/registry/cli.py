@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ingest.registry.console import CsvFile, Tenant, checked, registry, table
+from ingest.registry.console import CsvFile, Tenant, checked, importing, registry, table
 from plimsoll.errors import PlimsollError
 
 tenants = typer.Typer(no_args_is_help=True, help="The tenants: whose sites, devices and events they are.")
@@ -167,17 +167,17 @@ def import_devices(
 ) -> None:
     """Register a file's devices; all rows or none.
 
-    One that is registered already is moved if the row names another site, and keeps its secret. A row without a secret
-    is a device that need not sign, unless --secrets-to is given.
+    One that is registered already is moved if the row names another site, and keeps its secret; one that was revoked is
+    refused. A row without a secret is a device that need not sign, unless --secrets-to is given.
     """
     from ingest.registry.csv_files import read_entries
     from ingest.registry.entries import NewDevice
     from ingest.registry.imports import import_devices
 
-    entries = read_entries(file, NewDevice, ["device_id"]).values()
+    entries = read_entries(file, NewDevice, ["device_id"])
     if secrets_to is not None and secrets_to.exists():
         raise PlimsollError(f"--secrets-to {secrets_to}: the file exists; name a new one")
-    with registry(tenant) as (connection, tenant_id):
+    with registry(tenant) as (connection, tenant_id), importing(file):
         done = import_devices(connection, tenant_id, entries, secrets_to)
     typer.echo(f"registered {done.added:,}, moved {done.moved:,}, unchanged {done.unchanged:,}")
 
@@ -210,9 +210,12 @@ def rotate_secret(
     from ingest.registry.devices import exchange_secret
 
     with registry(tenant) as (connection, tenant_id):
-        secret = exchange_secret(connection, tenant_id, device_id, timedelta(hours=overlap_hours))
-    typer.echo(f"the old secret of {device_id} counts for {overlap_hours:g} more hours", err=True)
-    typer.echo(secret)
+        exchanged = exchange_secret(connection, tenant_id, device_id, timedelta(hours=overlap_hours))
+    if exchanged.old_until is not None:
+        typer.echo(f"the old secret of {device_id} counts until {exchanged.old_until:%Y-%m-%d %H:%M:%SZ}", err=True)
+    else:
+        typer.echo(f"from now on only the new secret of {device_id} counts", err=True)
+    typer.echo(exchanged.secret)
 
 
 @devices.command("revoke")

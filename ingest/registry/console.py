@@ -33,6 +33,17 @@ def registry(tenant: str | None) -> Iterator[tuple[psycopg.Connection, str]]:
         yield connection, tenant or settings.default_tenant
 
 
+@contextmanager
+def importing(file: Path) -> Iterator[None]:
+    """Let what the registry refuses name the file, of which nothing counts then."""
+    from ingest.registry.entries import RegistryError
+
+    try:
+        yield
+    except RegistryError as error:
+        raise PlimsollError(f"{file}: {error}; nothing was imported") from error
+
+
 def checked(entry: type[Entry], /, **values: Any) -> Entry:
     """What was typed, as an entry; options that were left out keep the entry's defaults.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ingest.registry.entries import RegistryError
 from ingest.registry.sites import first_error
 from plimsoll.errors import PlimsollError
 
@@ -61,6 +63,15 @@ def read_entries(file: Path, kind: type[Entry], key: Sequence[str]) -> dict[int,
             + "\n".join(wrong[:_SHOWN]) + more
         )  # fmt: skip
     return entries
+
+
+@contextmanager
+def at_line(line: int) -> Iterator[None]:
+    """Let what the registry refuses name the line that asked for it."""
+    try:
+        yield
+    except RegistryError as error:
+        raise RegistryError(error.code, f"line {line}: {error.field}: {error}", error.field) from error
 
 
 def _check_columns(file: Path, columns: list[str], kind: type[BaseModel], key: Sequence[str]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -35,6 +36,19 @@ _COUNTING_NOW = """
 """
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ExchangedSecret:
+    """A device's new secret.
+
+    Attributes:
+        secret: nothing tells it again.
+        old_until: until when the one before counts beside it; None: it does not, or there was none.
+    """
+
+    secret: str
+    old_until: datetime | None
 
 
 def list_devices(
@@ -120,8 +134,10 @@ def move_device(connection: psycopg.Connection, tenant_id: str, device_id: str, 
     return find_device(connection, tenant_id, device_id)
 
 
-def exchange_secret(connection: psycopg.Connection, tenant_id: str, device_id: str, overlap: timedelta) -> str:
-    """Give a device a new secret and return it; the old one counts for as long as `overlap` beside it.
+def exchange_secret(
+    connection: psycopg.Connection, tenant_id: str, device_id: str, overlap: timedelta
+) -> ExchangedSecret:
+    """Give a device a new secret; the old one counts for as long as `overlap` beside it, but not beyond its own end.
 
     Raises:
         RegistryError: unknown_device, or not_active when no registration counts now.
@@ -130,10 +146,11 @@ def exchange_secret(connection: psycopg.Connection, tenant_id: str, device_id: s
         now = _lock(connection, tenant_id, device_id)
         last = _counting(connection, tenant_id, device_id)[-1]
         # A device that need not sign has no old secret; its old registration must not go on beside the new one.
-        _end(connection, tenant_id, device_id, now + overlap if last["secret"] else now)
+        old_until = min(now + overlap, last["valid_to"] or datetime.max.replace(tzinfo=UTC)) if last["secret"] else now
+        _end(connection, tenant_id, device_id, old_until)
         secret = secrets.token_urlsafe(32)
         _insert(connection, tenant_id, device_id, last["site_id"], secret, now, last["valid_to"])
-    return secret
+    return ExchangedSecret(secret, old_until.astimezone(UTC) if old_until > now else None)
 
 
 def revoke_device(connection: psycopg.Connection, tenant_id: str, device_id: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
-from ingest.registry.devices import add_device, find_device, list_devices, move_device
+from ingest.registry.csv_files import at_line
+from ingest.registry.devices import Row, add_device, list_devices, move_device
 from ingest.registry.entries import NewDevice, RegistryError
 from plimsoll.errors import PlimsollError
 
@@ -25,52 +26,93 @@ class Imported:
 
 
 def import_devices(
-    connection: psycopg.Connection, tenant_id: str, entries: Iterable[NewDevice], secrets_to: Path | None
+    connection: psycopg.Connection, tenant_id: str, entries: Mapping[int, NewDevice], secrets_to: Path | None
 ) -> Imported:
-    """Register devices, or move those that are registered; all or none.
+    """Register the devices of a file, or move those that are registered; all or none.
 
     Args:
         connection: to the database, in autocommit.
         tenant_id: their owner.
-        entries: one per device.
+        entries: one per device, by line.
         secrets_to: where the secrets go that are made for devices without one; None: such devices need not sign.
 
     Raises:
-        RegistryError: a device is registered for that time, and not active.
+        RegistryError: a device was revoked, or is registered otherwise than its line says; the message names the line.
         PlimsollError: the secrets cannot be written.
     """
     done, made = Imported(), dict[str, str]()
     with connection.transaction():
-        for entry in entries:
-            if any(d["state"] == "active" for d in list_devices(connection, tenant_id, device_id=entry.device_id)):
-                _bring_up_to_date(connection, tenant_id, entry, done)
-                continue
-            signs = entry.secret is not None or secrets_to is not None
-            secret = add_device(connection, tenant_id, entry.model_copy(update={"signs": entry.signs and signs}))
-            done.added += 1
-            if secret and entry.secret is None:
-                made[entry.device_id] = secret
+        for line, entry in entries.items():
+            with at_line(line):
+                known = next(iter(list_devices(connection, tenant_id, device_id=entry.device_id)), None)
+                if known is not None and (known["state"] == "active" or _says_the_same(entry, known)):
+                    _bring_up_to_date(connection, tenant_id, entry, known, done)
+                    continue
+                if known is not None and known["state"] == "revoked":
+                    _require_purpose(entry, known)
+                secret = add_device(connection, tenant_id, _signing(entry, secrets_to is not None))
+                done.added += 1
+                if secret and entry.secret is None:
+                    made[entry.device_id] = secret
         if secrets_to is not None:
             _write_secrets(secrets_to, made)
     return done
 
 
-def _bring_up_to_date(connection: psycopg.Connection, tenant_id: str, entry: NewDevice, done: Imported) -> None:
+def _says_the_same(entry: NewDevice, known: Row) -> bool:
+    """Whether a registration that does not count now, as it is planned or over, is the one that the file means."""
+    has_moved = "site_id" in entry.model_fields_set and entry.site_id != known["site_id"]
+    return not has_moved and (entry.valid_from, entry.valid_to) == (known["valid_from"], known["valid_to"])
+
+
+def _require_purpose(entry: NewDevice, known: Row) -> None:
+    """Refuse to bring back a device that was revoked, stolen perhaps, because it still stands in the fleet's file."""
+    if entry.valid_from is None or entry.valid_from < known["valid_to"]:
+        raise RegistryError(
+            "revoked_device",
+            f"the device '{entry.device_id}' was revoked on {known['valid_to']:%Y-%m-%d}: take it out of the file, or "
+            f"register it anew, with `plimsoll devices add {entry.device_id}` or a valid_from after that",
+            "device_id",
+        )
+
+
+def _signing(entry: NewDevice, makes_secrets: bool) -> NewDevice:
+    if entry.secret is not None or makes_secrets:
+        return entry
+    if entry.signs and "signs" in entry.model_fields_set:
+        raise RegistryError(
+            "invalid_device",
+            f"the device '{entry.device_id}' is to sign and has no secret: give it one, or let --secrets-to make it",
+            "signs",
+        )
+    return entry.model_copy(update={"signs": False})
+
+
+def _bring_up_to_date(
+    connection: psycopg.Connection, tenant_id: str, entry: NewDevice, known: Row, done: Imported
+) -> None:
+    if "signs" in entry.model_fields_set and entry.signs != known["signs"]:
+        raise RegistryError(
+            "already_registered",
+            f"the device '{entry.device_id}' is registered as one that {'has to' if known['signs'] else 'need not'} "
+            "sign: revoke it first, or give it a secret with `plimsoll devices rotate`",
+            "signs",
+        )
     if entry.secret is not None:
-        known = connection.execute(
+        # One that is over is the file's own, to the date: nobody signs with its secret any more.
+        matching = connection.execute(
             "SELECT FROM registry.devices WHERE tenant_id = %s AND device_id = %s AND secret = %s"
-            " AND valid_from <= now() AND now() < valid_to",
-            [tenant_id, entry.device_id, entry.secret],
+            " AND (now() < valid_to OR %s = 'revoked')",
+            [tenant_id, entry.device_id, entry.secret, known["state"]],
         ).fetchone()
-        if known is None:
+        if matching is None:
             raise RegistryError(
                 "already_registered",
                 f"the device '{entry.device_id}' is registered with another secret: exchange that with "
                 "`plimsoll devices rotate`, or revoke the device first",
                 "secret",
             )
-    has_moved = find_device(connection, tenant_id, entry.device_id)["site_id"] != entry.site_id
-    if "site_id" not in entry.model_fields_set or not has_moved:
+    if "site_id" not in entry.model_fields_set or entry.site_id == known["site_id"]:
         done.unchanged += 1
     else:
         move_device(connection, tenant_id, entry.device_id, entry.site_id)

@@ -15,8 +15,9 @@ from dagster import (
     asset,
 )
 
+from orchestration.each_tenant import require_everybody, serve_each
 from orchestration.keys import ACCURACY, BACKTESTS, DRIFT, FORECAST_TEAM, SERIES
-from orchestration.resources import Platform, tenants
+from orchestration.resources import Platform
 
 if TYPE_CHECKING:
     from forecasting.operation.health import Health
@@ -55,17 +56,21 @@ def drift(context: AssetExecutionContext, platform: Platform) -> Iterator[Materi
 
     now, country = datetime.now(UTC), platform.settings().country
     measured: dict[tuple[str, str], Health] = {}
+
+    def measure_all(tenant: str) -> None:
+        groups = read_groups(connection, tenant, since=now - LOOK_BACK, until=now, country=country)
+        for group, panel in groups.items():
+            health = measure(connection, tenant, group, panel, now)
+            if health is None:
+                context.log.info(f"{tenant}, {group}: no champion, or too few hours to measure it by")
+                continue
+            measured[tenant, group] = health
+            tell(connection, tenant, health.row, now)
+
     with platform.connection() as connection:
-        for tenant in tenants(connection):
-            groups = read_groups(connection, tenant, since=now - LOOK_BACK, until=now, country=country)
-            for group, panel in groups.items():
-                health = measure(connection, tenant, group, panel, now)
-                if health is None:
-                    context.log.info(f"{tenant}, {group}: no champion, or too few hours to measure it by")
-                    continue
-                measured[tenant, group] = health
-                tell(connection, tenant, health.row, now)
+        _, failed = serve_each(context.log, connection, measure_all)
     yield MaterializeResult(metadata=_metadata(measured), check_results=[_check(measured)])
+    require_everybody(failed)
 
 
 def _metadata(measured: dict[tuple[str, str], "Health"]) -> dict[str, Any]:

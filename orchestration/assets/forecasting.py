@@ -16,6 +16,7 @@ from dagster import (
 )
 from pydantic import Field
 
+from orchestration.each_tenant import require_everybody, serve_each
 from orchestration.forecast_metadata import (
     champions_table,
     model_metadata,
@@ -24,7 +25,7 @@ from orchestration.forecast_metadata import (
     trial_metadata,
 )
 from orchestration.keys import BACKTESTS, FORECAST_TEAM, MODELS, PREDICTIONS, SERIES, TRAINING_PANEL
-from orchestration.resources import Platform, tenants
+from orchestration.resources import Platform
 
 GROUP = "forecasting"
 # Stale after a week and a day, so that the weekly training is what normally renews it.
@@ -51,18 +52,19 @@ class TrainingConfig(Config):
         "hours only, with their calendar. A snapshot, so that training and backtest see the very same rows."
     ),
 )
-def training_panel(platform: Platform) -> Output[dict[str, Any]]:
-    """Read every tenant's panels."""
+def training_panel(context: AssetExecutionContext, platform: Platform) -> Output[dict[str, Any]]:
+    """Read every tenant's panels; a tenant that cannot be read has none, and `backtests` tells at the end."""
     from forecasting.operation.panels import read_groups
     from forecasting.operation.predicting import this_hour
 
     country = platform.settings().country
     with platform.connection() as connection:
-        panels = {
-            tenant: groups
-            for tenant in tenants(connection)
-            if (groups := read_groups(connection, tenant, until=this_hour(), country=country))
-        }
+        read, failed = serve_each(
+            context.log,
+            connection,
+            lambda tenant: read_groups(connection, tenant, until=this_hour(), country=country),
+        )
+    panels = {tenant: groups for tenant, groups in read.items() if groups} | {tenant: {} for tenant in failed}
     return Output(panels, metadata=panel_metadata([panel for groups in panels.values() for panel in groups.values()]))
 
 
@@ -118,7 +120,7 @@ def models(
 )
 def backtests(
     platform: Platform, panels: dict[str, Any], trained: dict[str, dict[str, str]]
-) -> MaterializeResult[None]:
+) -> Iterator[MaterializeResult[None]]:
     """Judge what was just trained, and tell how the champions stand."""
     from forecasting.operation.trial import judge
     from forecasting.store import champion_errors
@@ -131,7 +133,8 @@ def backtests(
             metadata["models_promoted"] += trial.decision.promoted
             metadata |= trial_metadata(tenant, group, trial)
         standing = champions_table(champion_errors(connection))
-    return MaterializeResult(metadata={"champions": standing, **metadata})
+    yield MaterializeResult(metadata={"champions": standing, **metadata})
+    require_everybody(tenant for tenant, groups in panels.items() if not groups)
 
 
 @asset(
@@ -147,17 +150,18 @@ def backtests(
         "weekly profile does, and `model_version` and `method` say so."
     ),
 )
-def occupancy_hourly(context: AssetExecutionContext, platform: Platform) -> MaterializeResult[None]:
+def occupancy_hourly(context: AssetExecutionContext, platform: Platform) -> Iterator[MaterializeResult[None]]:
     """Predict every tenant's series from the present hour on."""
     from forecasting.operation.predicting import score, this_hour
 
     origin, country = this_hour(), platform.settings().country
     with platform.connection() as connection:
-        scored = {tenant: score(connection, tenant, origin, country) for tenant in tenants(connection)}
+        scored, failed = serve_each(context.log, connection, lambda tenant: score(connection, tenant, origin, country))
     known = {tenant: result for tenant, result in scored.items() if result is not None}
     for tenant in scored.keys() - known.keys():
         context.log.warning(f"{tenant}: no series has been seen in the last weeks, nothing to predict")
-    return MaterializeResult(metadata=prediction_metadata(origin, known))
+    yield MaterializeResult(metadata=prediction_metadata(origin, known))
+    require_everybody(failed)
 
 
 def _each(by_tenant: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, Any]]:

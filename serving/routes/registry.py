@@ -131,8 +131,8 @@ async def exchange_secret(
 
     def renew(connection: psycopg.Connection) -> dict[str, Any]:
         overlap = timedelta(hours=exchange.overlap_hours)
-        secret = device_registry.exchange_secret(connection, tenant_id, device_id, overlap)
-        return {**device_registry.find_device(connection, tenant_id, device_id), "secret": secret}
+        exchanged = device_registry.exchange_secret(connection, tenant_id, device_id, overlap)
+        return {**device_registry.find_device(connection, tenant_id, device_id), "secret": exchanged.secret}
 
     response.headers["Cache-Control"] = "no-store"
     return DeviceWithSecret(**await registry.write(renew))

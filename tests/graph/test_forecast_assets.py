@@ -20,7 +20,7 @@ from dagster import (
 )
 
 from orchestration.assets import drift, forecasting
-from orchestration.keys import BACKTESTS, DRIFT, MODELS, PREDICTIONS
+from orchestration.keys import BACKTESTS, DRIFT, MODELS, PREDICTIONS, TRAINING_PANEL
 from orchestration.resources import Platform
 from orchestration.sensors import no_champion, retrain_on_drift
 
@@ -258,3 +258,42 @@ def test_a_later_model_that_is_no_better_is_rejected_with_its_numbers(
     ((gain, reason),) = rows.fetchall()
     assert float(gain) < 0.02
     assert "WAPE" in reason
+
+
+@pytest.mark.parametrize(
+    ("assets", "key", "served"),
+    [
+        ([forecasting.occupancy_hourly], PREDICTIONS, {"series": 2}),
+        (TRAINING, TRAINING_PANEL, {"series": 3}),
+        ([drift.drift], DRIFT, {"champions": 1}),
+    ],
+)
+def test_a_tenant_that_cannot_be_read_does_not_stop_the_others_and_the_run_names_it(
+    connection: psycopg.Connection,
+    database_url: str,
+    assets: Sequence[AssetsDefinition],
+    key: AssetKey,
+    served: dict[str, int],
+) -> None:
+    connection.execute("INSERT INTO registry.tenants VALUES ('a-broken', 'first of all') ON CONFLICT DO NOTHING")
+    connection.execute(
+        "INSERT INTO registry.sites (tenant_id, site_id, name, kind, country)"
+        " VALUES ('a-broken', 'x', 'In no country', 'venue', 'XX') ON CONFLICT DO NOTHING"
+    )
+    connection.execute(
+        "INSERT INTO marts.fct_series_hourly SELECT 'a-broken', 'x', 'venue', hour, value, capacity, false, 'UTC'"
+        " FROM marts.fct_series_hourly WHERE series_id = 'gym'"
+    )
+    config = {"ops": {"forecast__models": {"config": {"only_if_stale": True}}}} if assets is TRAINING else None
+    with DagsterInstance.ephemeral() as own:
+        result = materialize(
+            assets, instance=own, resources={"platform": Platform(database_url=database_url)}, run_config=config,
+            raise_on_error=False,
+        )  # fmt: skip
+    connection.execute("DELETE FROM marts.fct_series_hourly WHERE tenant_id = 'a-broken'")
+
+    said = metadata(result, key)
+    assert {name: said[name] for name in served} == served
+    assert not result.success
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert ["left out: a-broken" in str(failure.error) for failure in failures] == [True]

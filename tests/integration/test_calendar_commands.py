@@ -74,6 +74,26 @@ def test_a_file_can_be_imported_again_without_doubling_anything(
     assert stored(connection, tenant) == [told[0], (*told[1][:5], "2026-04-01 00:00:00+00:00")]
 
 
+def test_a_midnight_that_is_told_is_the_end_and_no_whole_day(
+    connection: psycopg.Connection, plimsoll: Plimsoll, tenant: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "events.csv"
+    file.write_text(
+        "start,end,kind,name\n2026-12-01T00:00,2026-12-02T00:00,closure,told\n2026-12-03,2026-12-04,closure,days\n"
+    )
+    plimsoll("calendar", "import", str(file), "--tenant", tenant)
+    plimsoll(
+        "calendar", "add", "typed", "--kind", "closure", "--start", "2026-12-05", "--end", "2026-12-06T00:00",
+        "--tenant", tenant,
+    )  # fmt: skip
+
+    assert {name: (start, end) for _, start, end, _, name, _ in stored(connection, tenant)} == {
+        "told": ("2026-12-01 00:00:00", "2026-12-02 00:00:00"),
+        "days": ("2026-12-03 00:00:00", "2026-12-05 00:00:00"),
+        "typed": ("2026-12-05 00:00:00", "2026-12-06 00:00:00"),
+    }
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [
@@ -82,7 +102,8 @@ def test_a_file_can_be_imported_again_without_doubling_anything(
         ("soon,2026-05-03,event,x,", "line 3: start: input should be a valid datetime"),
         ("2026-05-04,2026-05-05,event,,", "line 3: name: field required"),
         ("2026-05-04,2026-05-05,event,x,nowhere", "line 3: site_id: no site or series 'nowhere' is known"),
-        ("9999-12-31,9999-12-31,event,x,", "line 3: end: input should be less than 9999-12-31"),
+        ("2026-05-04,3026-05-05,event,x,", "line 3: end: input should be less than 2200-01-01"),
+        ("0206-05-04,2026-05-05,event,x,", "line 3: start: input should be greater than or equal to 1900-01-01"),
         ("2026-05-01,2026-05-02,event,Fair,", "stands in line 2 already"),
     ],
 )

@@ -131,6 +131,26 @@ def test_a_closure_explains_itself(api: TestClient) -> None:
     assert said["summary"].startswith("Closed on ") and "Repairs" in said["summary"]
 
 
+def test_an_event_of_the_year_3026_costs_a_tenant_nothing_and_is_told(
+    connection: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = [("3026-12-19", "3026-12-20", NOW), ("0206-01-01", "0206-01-02", NOW), (TOMORROW, NOW.max, NOW)]
+    never_known = (TOMORROW, TOMORROW + timedelta(days=1), "10000-01-01T11:59:59Z")
+    for start, end, known_at in [*odd, never_known]:
+        connection.execute(
+            "INSERT INTO registry.calendar_events (tenant_id, site_id, starts_at, ends_at, kind, name, known_at)"
+            " VALUES ('default', '*', %s, %s, 'closure', 'Mistyped', %s)",
+            [start, end, known_at],
+        )
+
+    events = read_groups(connection, "default", until=NOW)["venue"].events
+    connection.execute("DELETE FROM registry.calendar_events WHERE name = 'Mistyped'")
+
+    assert {event.name for event in events.entries if event.kind == "closure"} == {"Repairs"}
+    assert caplog.text.count("'Mistyped'") == len(odd), "what nobody knows yet is not read at all"
+    assert "from 3026-12-19 00:00:00" in caplog.text
+
+
 def test_what_was_not_forecast_is_not_explained(api: TestClient) -> None:
     late = (NOW + timedelta(days=9)).isoformat()
 

@@ -78,12 +78,35 @@ def test_an_old_secret_counts_beside_the_new_one_until_its_time_is_over(
 ) -> None:
     first = add_device(connection, "default", NewDevice(device_id=device_id))
 
-    second = exchange_secret(connection, "default", device_id, timedelta(hours=1))
-    third = exchange_secret(connection, "default", device_id, timedelta(0))
+    second = exchange_secret(connection, "default", device_id, timedelta(hours=1)).secret
+    third = exchange_secret(connection, "default", device_id, timedelta(0)).secret
 
     counting = {secret for _, secret, counts in stored(connection, device_id) if counts}
     assert len({first, second, third}) == 3
     assert counting == {third}
+
+
+def test_an_exchange_says_truly_how_long_the_old_secret_counts(
+    connection: psycopg.Connection, plimsoll: Plimsoll, device_id: str
+) -> None:
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
+    for name, values in {"plain": {"signs": False}, "ends": {"valid_to": end}, "signs": {}}.items():
+        add_device(connection, "default", NewDevice(device_id=f"{device_id}-{name}", **values))
+
+    before = datetime.now(UTC)
+    exchanged = exchange_secret(connection, "default", f"{device_id}-signs", timedelta(hours=1))
+    plain = plimsoll("devices", "rotate", f"{device_id}-plain")
+    ends = plimsoll("devices", "rotate", f"{device_id}-ends")
+    at_once = plimsoll("devices", "rotate", f"{device_id}-signs", "--overlap-hours", "0")
+
+    assert exchanged.old_until is not None
+    assert timedelta(0) <= exchanged.old_until - before - timedelta(hours=1) < timedelta(minutes=1)
+    assert f"the old secret of {device_id}-ends counts until {end:%Y-%m-%d %H:%M:%SZ}" in ends.stderr
+    assert f"from now on only the new secret of {device_id}-plain counts" in plain.stderr
+    assert f"from now on only the new secret of {device_id}-signs counts" in at_once.stderr
+    for name, told in {"plain": plain, "signs": at_once}.items():
+        counting = [secret for _, secret, counts in stored(connection, f"{device_id}-{name}") if counts]
+        assert counting == [told.stdout.strip()]
 
 
 def test_a_planned_registration_outlives_an_exchange_of_the_secret_before_it(
@@ -241,6 +264,71 @@ def test_a_csv_of_devices_gets_secrets_in_a_private_file_and_moves_known_ones(
     assert "registered 1, moved 1, unchanged 1" in second.stdout
     assert refused.returncode == 1 and "registered with another secret" in refused.stderr
     assert stored(connection, f"{device_id}-new") == []
+
+
+def test_a_revoked_device_in_a_file_is_refused_with_its_line_unless_it_is_registered_anew_on_purpose(
+    connection: psycopg.Connection, plimsoll: Plimsoll, tmp_path: Path, device_id: str
+) -> None:
+    file = tmp_path / "devices.csv"
+    file.write_text(f"device_id,site_id\n{device_id}-new,bus-1\n{device_id},bus-2\n")
+    secret = add_device(connection, "default", NewDevice(device_id=device_id, site_id="bus-2"))
+    revoke_device(connection, "default", device_id)
+
+    refused = plimsoll("devices", "import", str(file), check=False)
+    after = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    file.write_text(f"device_id,site_id,valid_from\n{device_id},bus-3,{after}\n")
+    on_purpose = plimsoll("devices", "import", str(file), "--secrets-to", str(tmp_path / "secrets.csv"))
+
+    assert refused.returncode == 1
+    assert f"{file}: line 3: device_id: the device '{device_id}' was revoked on" in refused.stderr
+    assert f"plimsoll devices add {device_id}" in refused.stderr and "nothing was imported" in refused.stderr
+    assert stored(connection, f"{device_id}-new") == []
+    assert "registered 1, moved 0, unchanged 0" in on_purpose.stdout
+    (old, new) = stored(connection, device_id)
+    assert old == ("bus-2", secret, False)
+    assert new[0] == "bus-3" and new[1] not in (None, secret)
+
+
+@pytest.mark.parametrize("again", ["devices", "another site", "another secret"])
+def test_planned_and_past_devices_are_imported_again_without_change_or_refused_with_their_line(
+    connection: psycopg.Connection, plimsoll: Plimsoll, tmp_path: Path, device_id: str, again: str
+) -> None:
+    file = tmp_path / "devices.csv"
+    text = (
+        f"device_id,site_id,secret,valid_from,valid_to\n{device_id}-past,bus-1,the-first-of-its-secrets,,2026-01-01T00:00Z\n"
+        f"{device_id},bus-1,the-next-of-its-secrets,2100-01-01T00:00Z,\n"
+    )
+    file.write_text(text)
+    plimsoll("devices", "import", str(file))
+    before = stored(connection, device_id)
+    changes = {"another site": ("bus-1,the-next", "bus-9,the-next"), "another secret": ("the-next", "the-last")}
+    file.write_text(text.replace(*changes.get(again, ("", ""))))
+
+    done = plimsoll("devices", "import", str(file), check=False)
+
+    assert stored(connection, device_id) == before
+    if again == "devices":
+        assert "registered 0, moved 0, unchanged 2" in done.stdout
+    else:
+        assert done.returncode == 1 and f"line 3: {'secret' if 'secret' in again else 'device_id'}: " in done.stderr
+
+
+def test_a_device_that_is_to_sign_is_not_registered_as_one_that_need_not(
+    connection: psycopg.Connection, plimsoll: Plimsoll, tmp_path: Path, device_id: str
+) -> None:
+    file = tmp_path / "devices.csv"
+    file.write_text(f"device_id,signs\n{device_id}-plain,false\n{device_id},true\n")
+
+    refused = plimsoll("devices", "import", str(file), check=False)
+    taken = plimsoll("devices", "import", str(file), "--secrets-to", str(tmp_path / "secrets.csv"))
+    again = plimsoll("devices", "import", str(file))
+    file.write_text(f"device_id,signs\n{device_id}-plain,true\n")
+    contrary = plimsoll("devices", "import", str(file), check=False)
+
+    assert refused.returncode == 1 and f"line 3: signs: the device '{device_id}' is to sign" in refused.stderr
+    assert "registered 2" in taken.stdout and "unchanged 2" in again.stdout
+    assert stored(connection, device_id)[0][1] is not None
+    assert contrary.returncode == 1 and "is registered as one that need not sign" in contrary.stderr
 
 
 def test_devices_whose_secrets_cannot_be_written_are_not_imported(

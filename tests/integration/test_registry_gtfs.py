@@ -188,6 +188,11 @@ def test_trips_and_shapes_that_share_an_id_are_told_apart(tmp_path: Path) -> Non
         ({"routes": None}, "routes.txt is missing"),
         ({"trips": "trip_id,route_id\n"}, "trips.txt is empty"),
         ({"stops": "stop_id,stop_name\na,A\n"}, "stops.txt: no column 'stop_lat'"),
+        ({"stop_times": None}, "no trip has a known stop: stop_times.txt is missing or empty"),
+        (
+            {"stop_times": "trip_id,stop_id,stop_sequence\nother-1,n,1\nother-1,s,2\n"},
+            "no trip has a known stop: stop_times.txt fits trips.txt and stops.txt in no row",
+        ),
     ],
 )
 def test_what_is_no_feed_is_refused(tmp_path: Path, changes: dict[str, str | None], complaint: str) -> None:
@@ -198,9 +203,7 @@ def test_what_is_no_feed_is_refused(tmp_path: Path, changes: dict[str, str | Non
 def test_a_zip_with_a_folder_in_it_is_a_feed(
     connection: psycopg.Connection, plimsoll: Plimsoll, tmp_path: Path
 ) -> None:
-    with zipfile.ZipFile(tmp_path / "feed.zip", "w") as archive:
-        for name, text in FEED.items():
-            archive.writestr(f"my-feed/{name}", text)
+    zipped(tmp_path / "feed.zip", {f"my-feed/{name}": text for name, text in FEED.items()})
 
     done = plimsoll("gtfs", "import", str(tmp_path / "feed.zip"), "--tenant", "zipped")
     refused = plimsoll("gtfs", "import", str(tmp_path / "feed.csv"), check=False)
@@ -208,6 +211,76 @@ def test_a_zip_with_a_folder_in_it_is_a_feed(
     assert "2 routes, 3 route directions, 3 stops" in done.stdout
     assert "1 stops have no usable position" in done.stderr
     assert refused.returncode == 1 and "neither a folder nor a zip file" in refused.stderr
+
+
+def zipped(file: Path, members: dict[str, str], how: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(file, "w", how) as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return file
+
+
+def test_a_refused_feed_leaves_the_timetable_before_it_alone(
+    connection: psycopg.Connection, plimsoll: Plimsoll, tmp_path: Path
+) -> None:
+    store_feed(connection, "kept", read_feed(written(tmp_path / "good")))
+    bad = written(tmp_path / "bad", stop_times=None)
+
+    refused = plimsoll("gtfs", "import", str(bad), "--tenant", "kept", check=False)
+
+    assert refused.returncode == 1 and "no trip has a known stop" in refused.stderr
+    assert rows(connection, "SELECT count(*) FROM registry.routes WHERE tenant_id = %s", "kept") == [(3,)]
+
+
+def test_of_a_zip_with_several_folders_the_feed_is_the_one_nearest_to_its_root(tmp_path: Path) -> None:
+    older = FEED | {"routes.txt": "route_id,route_long_name\n1,Old name\n", "levels.txt": "level_id\n"}
+    new = {name: text for name, text in FEED.items() if name != "shapes.txt"}
+    members = {f"feed/{n}": t for n, t in new.items()} | {f"a/b/{n}": t for n, t in older.items()}
+
+    timetable = read_feed(zipped(tmp_path / "feed.zip", members))
+
+    assert timetable.route_names["1"] == "North - South"
+    assert timetable.shapes == [], "what the feed lacks is not taken from the other"
+
+
+def test_a_zip_with_two_feeds_side_by_side_is_refused(tmp_path: Path) -> None:
+    members = {f"{folder}/{name}": text for folder in ("2025", "2026") for name, text in FEED.items()}
+
+    with pytest.raises(PlimsollError, match="two feeds, in '2025' and in '2026'"):
+        read_feed(zipped(tmp_path / "feed.zip", members))
+
+
+def _flipped(content: bytearray, at: int) -> bytearray:
+    content[at] ^= 0xFF
+    return content
+
+
+def _marked(content: bytearray, field: int, value: int) -> bytearray:
+    """The zip with a 16-bit field of its first member set in both headers; its place is that in the central one."""
+    for signature, offset in ((b"PK\x03\x04", field - 2), (b"PK\x01\x02", field)):
+        at = content.index(signature) + offset
+        content[at : at + 2] = value.to_bytes(2, "little")
+    return content
+
+
+@pytest.mark.parametrize(
+    ("how", "damage", "complaint"),
+    [
+        (zipfile.ZIP_STORED, lambda z: _flipped(z, z.index(b"route_long_name")), "Bad CRC-32"),
+        (zipfile.ZIP_DEFLATED, lambda z: _flipped(z, 30 + len("routes.txt")), "cannot be unpacked"),
+        (zipfile.ZIP_STORED, lambda z: _marked(z, 8, 0x1), "is encrypted"),
+        (zipfile.ZIP_STORED, lambda z: _marked(z, 10, 99), "compression method is not supported"),
+        (zipfile.ZIP_STORED, lambda z: _flipped(z, z.index(b"PK\x01\x02")), "the zip file is damaged"),
+    ],
+)
+def test_a_zip_that_cannot_be_unpacked_is_told(
+    tmp_path: Path, how: int, damage: Callable[[bytearray], bytearray], complaint: str
+) -> None:
+    file = zipped(tmp_path / "feed.zip", {"routes.txt": FEED["routes.txt"]} | FEED, how)
+    file.write_bytes(damage(bytearray(file.read_bytes())))
+
+    with pytest.raises(PlimsollError, match=complaint):
+        read_feed(file)
 
 
 def test_a_real_feed_without_shapes(connection: psycopg.Connection, datasets: Path) -> None:

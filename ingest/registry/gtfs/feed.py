@@ -1,7 +1,7 @@
 """Reads a GTFS feed (https://gtfs.org/documentation/schedule/reference) from a folder or a zip file.
 
 Feeds are full of gaps. What is missing is left out and told in one sentence per kind of gap; only a feed without
-routes, trips or stops is refused.
+routes, stops or trips with stops is refused.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import csv
 import io
 import re
 import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
 from zoneinfo import available_timezones
 
 from ingest.registry.gtfs.repeated_ids import choose_shapes, tell_shapes_apart, tell_trips_apart
@@ -22,6 +23,7 @@ from plimsoll.errors import PlimsollError
 _TIME = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)")
 _STOP_TIMES = ("trip_id", "stop_id", "stop_sequence", "departure_time", "arrival_time")
 """What is read of stop_times.txt: it may have millions of rows, and as many columns again that nobody needs."""
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError)
 Row = dict[str, str]
 
 
@@ -29,7 +31,7 @@ def read_feed(path: Path) -> Timetable:
     """The timetable of a feed.
 
     Raises:
-        PlimsollError: it cannot be read, or has no routes, trips or stops.
+        PlimsollError: it cannot be read, or has no routes, no stops or no trip that calls at one.
     """
     tables = _Tables(path)
     gaps = Counter[str]()
@@ -45,6 +47,9 @@ def read_feed(path: Path) -> Timetable:
     own_shapes = tell_shapes_apart(shape_rows, gaps)
     trips = _trips(trip_rows, names, gaps)
     has_times = _add_stop_times(stop_times, trips, stops, gaps)
+    if not any(trip.stop_ids for trip in trips.values()):
+        what = "fits trips.txt and stops.txt in no row" if stop_times else "is missing or empty"
+        raise PlimsollError(f"{path}: no trip has a known stop: stop_times.txt {what}")
     frequencies = _frequencies(tables, trips, gaps)
     shapes = _shapes(shape_rows, gaps)
     choose_shapes(trips.values(), stops, shapes, own_shapes)
@@ -73,10 +78,7 @@ class _Tables:
         if path.is_dir():
             self._read = lambda name: (path / name).read_bytes() if (path / name).exists() else None
         elif zipfile.is_zipfile(path):
-            archive = zipfile.ZipFile(path)
-            # Some feeds are zipped together with their folder.
-            members = {Path(name).name: name for name in sorted(archive.namelist(), reverse=True)}
-            self._read = lambda name: archive.read(members[name]) if name in members else None
+            self._read = _zip_reader(path)
         else:
             raise PlimsollError(f"{path}: neither a folder nor a zip file with a GTFS feed")
 
@@ -107,6 +109,33 @@ class _Tables:
             if column not in rows[0]:
                 raise PlimsollError(f"{self._path}, {name}: no column '{column}'")
         return [row for row in rows if row[columns[0]]]
+
+
+def _zip_reader(path: Path) -> Callable[[str], bytes | None]:
+    """What reads a member of a zipped feed by its name; None for one that is not there."""
+
+    def read(name: str) -> bytes | None:
+        try:
+            return archive.read(str(folder / name)) if str(folder / name) in members else None
+        except (*_DAMAGED, RuntimeError) as error:  # RuntimeError: encrypted, or packed in a way that Python lacks
+            raise PlimsollError(f"{path}, {name}: cannot be unpacked: {error}") from error
+
+    try:
+        archive = zipfile.ZipFile(path)
+    except _DAMAGED as error:
+        raise PlimsollError(f"{path}: the zip file is damaged: {error}") from error
+    members = set(archive.namelist())
+    folder = _feed_folder(path, members)
+    return read
+
+
+def _feed_folder(path: Path, members: Iterable[str]) -> PurePosixPath:
+    """Where in a zip file the feed lies: some are zipped together with their folder, or with an older feed in one."""
+    found = [PurePosixPath(name).parent for name in members if PurePosixPath(name).name == "routes.txt"]
+    folders = sorted(found, key=lambda folder: (len(folder.parts), folder))
+    if len(folders) > 1 and len(folders[0].parts) == len(folders[1].parts):
+        raise PlimsollError(f"{path}: two feeds, in '{folders[0]}' and in '{folders[1]}': unpack it and name one")
+    return folders[0] if folders else PurePosixPath()
 
 
 def _stops(tables: _Tables, gaps: Counter[str]) -> dict[str, Stop]:

@@ -127,6 +127,8 @@ def test_days_without_time_are_whole_and_the_last_is_included():
         ([None, "2026-03-18", "2026-03-18", "event", "", None], "column 'site_id', row 1 is empty"),
         (["*", "2026-03-18", "2026-03-18", "event", "", "soon"], "column 'known_at', row 1: 'soon' is not a date"),
         (["*", "soon", "2026-03-18", "event", "", None], "column 'start', row 1: 'soon' is not a date"),
+        (["*", "2026-03-18", "3026-03-18", "event", "", None], "column 'end', row 1: '3026-03-18' is not a date"),
+        (["*", "2026-03-18", "2026-03-18", "event", "", "0206-01-01"], "of the years 1678 to 2261"),
         (["*", "2026-03-18", "2026-03-17", "event", "", None], "column 'end', row 1: 2026-03-17 is not after"),
     ],
 )
