@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -102,8 +103,8 @@ class GatewayLetters:
         cluster_id, topic_ids = cluster.cluster_id(), cluster.topic_ids()
         bounds = cluster.bounds((topic, 0) for topic in topic_ids)
         positions = {
-            (topic, number): open_position(to, topic, number, cluster_id, topic_ids[topic], first, end)
-            for (topic, number), (first, end) in bounds.items()
+            p: open_position(to, *p, cluster_id, topic_ids[p[0]], first, end, partial(cluster.end, p))
+            for p, (first, end) in bounds.items()
         }
         return positions, {partition: end for partition, (_, end) in bounds.items()}
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 from kafka.errors import KafkaError
@@ -234,11 +235,12 @@ class Lander:
     def _open(self) -> None:
         """The partitions held now go on where the ledger says."""
         self._positions.clear()
+        connection = self._writer.connection()
         cluster_id, topic_ids = self._cluster.cluster_id(), self._topic_ids()
         bounds = self._cluster.bounds(p for p in self._source.assigned() if p[0] in topic_ids)
-        connection = self._writer.connection()
         for (topic, number), (first, end) in bounds.items():
-            position = open_position(connection, topic, number, cluster_id, topic_ids[topic], first, end)
+            read_end = partial(self._cluster.end, (topic, number))
+            position = open_position(connection, topic, number, cluster_id, topic_ids[topic], first, end, read_end)
             self._positions[topic, number] = position
         self._source.start({partition: position.next_offset for partition, position in self._positions.items()})
         self._must_open = False
