@@ -20,6 +20,7 @@ from ingest.dead_letter_headers import from_headers
 from ingest.lander.cluster import Cluster
 from ingest.lander.landing import first_line, storable
 from ingest.lander.ledger import FencedError, Position, advance, created_again, open_position
+from ingest.lander.session import open_session
 from ingest.lander.source import Partition
 from plimsoll.contracts import Contract
 from plimsoll.contracts.topics import PATIENCE_MS
@@ -81,9 +82,7 @@ class GatewayLetters:
                     request_timeout_ms=PATIENCE_MS,
                 )
             ) as consumer,
-            psycopg.connect(
-                self._database_url, autocommit=True, connect_timeout=10, application_name="plimsoll-dead-letters"
-            ) as to,
+            open_session(self._database_url, "plimsoll-dead-letters") as to,
         ):
             positions, ends = self._open(to, cluster)
             consumer.assign([TopicPartition(*p) for p in positions])
