@@ -78,6 +78,7 @@ class GatewayLetters:
                     client_id="plimsoll-dead-letters",
                     enable_auto_commit=False,
                     auto_offset_reset="none",
+                    isolation_level="read_committed",
                     bootstrap_timeout_ms=PATIENCE_MS,
                     request_timeout_ms=PATIENCE_MS,
                 )
@@ -89,7 +90,7 @@ class GatewayLetters:
             for partition, position in positions.items():
                 consumer.seek(TopicPartition(*partition), position.next_offset)
             while not self._stop.is_set():
-                if until_caught_up and all(positions[p].next_offset >= end for p, end in ends.items()):
+                if until_caught_up and all(consumer.position(TopicPartition(*p)) >= end for p, end in ends.items()):
                     return
                 polled = consumer.poll(timeout_ms=POLL_MS, max_records=MAX_BATCH)
                 records = [record for batch in polled.values() for record in batch]

@@ -143,12 +143,16 @@ class Lander:
         messages = self._source.poll(MAX_BATCH, POLL_MS)
         if messages or time.monotonic() - self._looked_at > LOOK_EVERY_S:
             self._require_same_topics()
-        batch = self._landing.decode(messages) if messages else None
+        batch = self._landing.decode(messages)
         has_landed = self._finish()
-        if time.monotonic() - self._kept_house_at > HOUSEKEEPING_EVERY_S:
+        targets = self._targets(messages)
+        is_due = time.monotonic() - self._kept_house_at > HOUSEKEEPING_EVERY_S
+        if is_due:
             self._keep_house()
-        if batch is not None:
-            self._writer.begin(batch, self._targets(messages))
+        if (is_due or not messages) and self._pass_over(targets):
+            self._require_same_topics()
+        if targets:
+            self._writer.begin(batch, targets)
         return has_landed
 
     def _finish(self) -> bool:
@@ -210,6 +214,16 @@ class Lander:
                     raise PositionsLost(f"{message.topic}[{message.partition}]@{message.offset} was not asked for")
             ends[partition] = message.offset + 1
         return {self._positions[partition]: end for partition, end in ends.items()}
+
+    def _pass_over(self, targets: dict[Position, int]) -> bool:
+        """Move the targets beyond what no poll returns, such as the end of a transaction; True if there is such."""
+        further = {}
+        for partition, end in self._source.positions().items():
+            position = self._positions.get(partition)
+            if position is not None and end > targets.get(position, position.next_offset):
+                further[position] = end
+        targets.update(further)
+        return bool(further)
 
     def _require_same_topics(self) -> None:
         """Compare ids after messages were fetched, which is exact: an id never comes back, so they are of these topics.
