@@ -34,6 +34,8 @@ POLL_MS = 100
 MIN_BACKOFF_S, MAX_BACKOFF_S = 0.2, 5.0
 # How often the topics are looked at when nothing comes.
 LOOK_EVERY_S = 1.0
+# How often the positions are asked for; for two dozen partitions kafka-python takes 4 ms.
+PASS_OVER_EVERY_S = 1.0
 # How often the lag is measured, and cycles are collected that others (the metrics' server) leave behind.
 HOUSEKEEPING_EVERY_S = 5.0
 MAX_LOGGED_REJECTS = 5
@@ -75,7 +77,7 @@ class Lander:
         self._trouble_since: float | None = None
         self._must_write = False
         self._wait_s = MIN_BACKOFF_S
-        self._looked_at = self._kept_house_at = 0.0
+        self._looked_at = self._kept_house_at = self._passed_over_at = 0.0
         self._gone: set[str] = set()
         self._cluster = Cluster(bootstrap_servers, contracts)
         try:
@@ -146,10 +148,9 @@ class Lander:
         batch = self._landing.decode(messages)
         has_landed = self._finish()
         targets = self._targets(messages)
-        is_due = time.monotonic() - self._kept_house_at > HOUSEKEEPING_EVERY_S
-        if is_due:
+        if time.monotonic() - self._kept_house_at > HOUSEKEEPING_EVERY_S:
             self._keep_house()
-        if (is_due or not messages) and self._pass_over(targets):
+        if time.monotonic() - self._passed_over_at > PASS_OVER_EVERY_S and self._pass_over(targets):
             self._require_same_topics()
         if targets:
             self._writer.begin(batch, targets)
@@ -217,6 +218,7 @@ class Lander:
 
     def _pass_over(self, targets: dict[Position, int]) -> bool:
         """Move the targets beyond what no poll returns, such as the end of a transaction; True if there is such."""
+        self._passed_over_at = time.monotonic()
         further = {}
         for partition, end in self._source.positions().items():
             position = self._positions.get(partition)
