@@ -5,14 +5,12 @@ from __future__ import annotations
 import psycopg
 
 from plimsoll.contracts.topics import PATIENCE_MS
+from plimsoll.database import KEEPALIVES
 
 # A lander's host may vanish, a lander may be paused: the server ends its session and with it the locks that its
 # successors wait for. Who waits gives up in time to say so and to notice that it is told to stop.
-SETTINGS = {
+_SETTINGS = KEEPALIVES | {
     "timezone": "UTC",
-    "tcp_keepalives_idle": "5s",
-    "tcp_keepalives_interval": "2s",
-    "tcp_keepalives_count": "3",
     "idle_in_transaction_session_timeout": "30s",
     "transaction_timeout": "5min",  # one that is paused in the middle of COPY counts as busy; since PostgreSQL 17
     "lock_timeout": f"{PATIENCE_MS}ms",
@@ -35,6 +33,6 @@ def open_session(database_url: str, application_name: str) -> psycopg.Connection
         FROM pg_settings JOIN unnest(%s::text[], %s::text[]) AS wanted (name, value) USING (name)
         WHERE source <> 'client'
         """,
-        [list(SETTINGS), list(SETTINGS.values())],
+        [list(_SETTINGS), list(_SETTINGS.values())],
     )
     return connection

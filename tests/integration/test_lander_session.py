@@ -20,6 +20,7 @@ from ingest.lander.landing import Landing
 from ingest.lander.session import open_session
 from plimsoll.contracts import load_contracts
 from plimsoll.contracts.ddl import day_partition
+from plimsoll.database import connect
 from plimsoll.settings import PROJECT_DIR
 from plimsoll.stack.local import LocalStack
 
@@ -90,11 +91,11 @@ def test_a_lander_that_is_paused_in_a_transaction_loses_its_locks_and_lands_once
 
 
 def test_a_session_lets_go_of_its_locks_when_its_host_vanishes_or_is_paused(database_url: str) -> None:
-    with open_session(database_url, "landing") as session:
-        names = ["tcp_keepalives_idle", "tcp_keepalives_count", "idle_in_transaction_session_timeout", "TimeZone"]
-        rows = session.execute("SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name", [names]).fetchall()
-
-    assert [value for _, value in rows] == ["5", "3", "30s", "UTC"]
+    names = ["tcp_keepalives_idle", "tcp_keepalives_count", "TimeZone", "idle_in_transaction_session_timeout"]
+    shown = "SELECT array_agg(current_setting(name) ORDER BY n) FROM unnest(%s::text[]) WITH ORDINALITY AS t (name, n)"
+    with open_session(database_url, "landing") as landing, connect(database_url) as loading:
+        assert landing.execute(shown, [names]).fetchone() == (["5", "3", "UTC", "30s"],)
+        assert loading.execute(shown, [names[:3]]).fetchone() == (["5", "3", "UTC"],)
 
 
 def test_a_day_partition_is_made_while_a_backup_reads_the_table(
