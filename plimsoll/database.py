@@ -11,6 +11,9 @@ import psycopg
 from plimsoll.errors import PlimsollError
 
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
+# The server notices within 11 s that a client's host has vanished; by default, after two hours.
+KEEPALIVES = {"tcp_keepalives_idle": "5s", "tcp_keepalives_interval": "2s", "tcp_keepalives_count": "3"}
+_SESSION = " ".join(f"-c {name}={value}" for name, value in ({"timezone": "UTC"} | KEEPALIVES).items())
 _MIGRATION_LOCK = 7_305_801  # any constant: two migrating processes wait for each other on it
 
 
@@ -22,7 +25,7 @@ def connect(database_url: str, *, autocommit: bool = False) -> Iterator[psycopg.
         PlimsollError: the server cannot be reached; the message names the host, never the password.
     """
     try:
-        connection = psycopg.connect(database_url, autocommit=autocommit, connect_timeout=10, options="-c timezone=UTC")
+        connection = psycopg.connect(database_url, autocommit=autocommit, connect_timeout=10, options=_SESSION)
     except psycopg.OperationalError as error:
         info = psycopg.conninfo.conninfo_to_dict(database_url)
         where = f"{info.get('host', 'localhost')}:{info.get('port', 5432)}/{info.get('dbname', '')}"

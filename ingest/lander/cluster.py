@@ -58,6 +58,10 @@ class Cluster:
         )
         return {(p.topic, p.partition): (first[p].offset, end[p].offset) for p in wanted}
 
+    def end(self, partition: Partition) -> int:
+        """The offset after the newest that the broker has of one partition now."""
+        return self.bounds([partition])[partition][1]
+
     def close(self) -> None:
         """Close the connections."""
         self._admin.close()

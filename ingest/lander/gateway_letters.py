@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -19,6 +20,7 @@ from ingest.dead_letter_headers import from_headers
 from ingest.lander.cluster import Cluster
 from ingest.lander.landing import first_line, storable
 from ingest.lander.ledger import FencedError, Position, advance, created_again, open_position
+from ingest.lander.session import open_session
 from ingest.lander.source import Partition
 from plimsoll.contracts import Contract
 from plimsoll.contracts.topics import PATIENCE_MS
@@ -76,20 +78,19 @@ class GatewayLetters:
                     client_id="plimsoll-dead-letters",
                     enable_auto_commit=False,
                     auto_offset_reset="none",
+                    isolation_level="read_committed",
                     bootstrap_timeout_ms=PATIENCE_MS,
                     request_timeout_ms=PATIENCE_MS,
                 )
             ) as consumer,
-            psycopg.connect(
-                self._database_url, autocommit=True, connect_timeout=10, application_name="plimsoll-dead-letters"
-            ) as to,
+            open_session(self._database_url, "plimsoll-dead-letters") as to,
         ):
             positions, ends = self._open(to, cluster)
             consumer.assign([TopicPartition(*p) for p in positions])
             for partition, position in positions.items():
                 consumer.seek(TopicPartition(*partition), position.next_offset)
             while not self._stop.is_set():
-                if until_caught_up and all(positions[p].next_offset >= end for p, end in ends.items()):
+                if until_caught_up and all(consumer.position(TopicPartition(*p)) >= end for p, end in ends.items()):
                     return
                 polled = consumer.poll(timeout_ms=POLL_MS, max_records=MAX_BATCH)
                 records = [record for batch in polled.values() for record in batch]
@@ -102,8 +103,8 @@ class GatewayLetters:
         cluster_id, topic_ids = cluster.cluster_id(), cluster.topic_ids()
         bounds = cluster.bounds((topic, 0) for topic in topic_ids)
         positions = {
-            (topic, number): open_position(to, topic, number, cluster_id, topic_ids[topic], first, end)
-            for (topic, number), (first, end) in bounds.items()
+            p: open_position(to, *p, cluster_id, topic_ids[p[0]], first, end, partial(cluster.end, p))
+            for p, (first, end) in bounds.items()
         }
         return positions, {partition: end for partition, (_, end) in bounds.items()}
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 from kafka.errors import KafkaError
@@ -33,6 +34,8 @@ POLL_MS = 100
 MIN_BACKOFF_S, MAX_BACKOFF_S = 0.2, 5.0
 # How often the topics are looked at when nothing comes.
 LOOK_EVERY_S = 1.0
+# How often the positions are asked for; for two dozen partitions kafka-python takes 4 ms.
+PASS_OVER_EVERY_S = 1.0
 # How often the lag is measured, and cycles are collected that others (the metrics' server) leave behind.
 HOUSEKEEPING_EVERY_S = 5.0
 MAX_LOGGED_REJECTS = 5
@@ -74,7 +77,7 @@ class Lander:
         self._trouble_since: float | None = None
         self._must_write = False
         self._wait_s = MIN_BACKOFF_S
-        self._looked_at = self._kept_house_at = 0.0
+        self._looked_at = self._kept_house_at = self._passed_over_at = 0.0
         self._gone: set[str] = set()
         self._cluster = Cluster(bootstrap_servers, contracts)
         try:
@@ -142,12 +145,15 @@ class Lander:
         messages = self._source.poll(MAX_BATCH, POLL_MS)
         if messages or time.monotonic() - self._looked_at > LOOK_EVERY_S:
             self._require_same_topics()
-        batch = self._landing.decode(messages) if messages else None
+        batch = self._landing.decode(messages)
         has_landed = self._finish()
+        targets = self._targets(messages)
         if time.monotonic() - self._kept_house_at > HOUSEKEEPING_EVERY_S:
             self._keep_house()
-        if batch is not None:
-            self._writer.begin(batch, self._targets(messages))
+        if time.monotonic() - self._passed_over_at > PASS_OVER_EVERY_S and self._pass_over(targets):
+            self._require_same_topics()
+        if targets:
+            self._writer.begin(batch, targets)
         return has_landed
 
     def _finish(self) -> bool:
@@ -210,6 +216,17 @@ class Lander:
             ends[partition] = message.offset + 1
         return {self._positions[partition]: end for partition, end in ends.items()}
 
+    def _pass_over(self, targets: dict[Position, int]) -> bool:
+        """Move the targets beyond what no poll returns, such as the end of a transaction; True if there is such."""
+        self._passed_over_at = time.monotonic()
+        further = {}
+        for partition, end in self._source.positions().items():
+            position = self._positions.get(partition)
+            if position is not None and end > targets.get(position, position.next_offset):
+                further[position] = end
+        targets.update(further)
+        return bool(further)
+
     def _require_same_topics(self) -> None:
         """Compare ids after messages were fetched, which is exact: an id never comes back, so they are of these topics.
 
@@ -234,11 +251,12 @@ class Lander:
     def _open(self) -> None:
         """The partitions held now go on where the ledger says."""
         self._positions.clear()
+        connection = self._writer.connection()
         cluster_id, topic_ids = self._cluster.cluster_id(), self._topic_ids()
         bounds = self._cluster.bounds(p for p in self._source.assigned() if p[0] in topic_ids)
-        connection = self._writer.connection()
         for (topic, number), (first, end) in bounds.items():
-            position = open_position(connection, topic, number, cluster_id, topic_ids[topic], first, end)
+            read_end = partial(self._cluster.end, (topic, number))
+            position = open_position(connection, topic, number, cluster_id, topic_ids[topic], first, end, read_end)
             self._positions[topic, number] = position
         self._source.start({partition: position.next_offset for partition, position in self._positions.items()})
         self._must_open = False

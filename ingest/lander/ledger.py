@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -52,12 +52,14 @@ def open_position(
     topic_id: str,
     first_offset: int,
     end_offset: int | None = None,
+    read_end: Callable[[], int] | None = None,
 ) -> Position:
     """Where to go on with a partition, given the first offset that the broker still has and the one after its last.
 
     A new partition starts at `first_offset`. A topic that was created again starts over, and it is said. Offsets
     that the broker dropped before they were landed are reported as lost: nothing can bring them back. A broker that
-    has less than was landed (restored from a copy) gives those offsets out again: landing goes on at its end.
+    has less than was landed (restored from a copy) gives those offsets out again: landing goes on at its end. Since
+    another writer may have landed what came after `end_offset` was read, that is judged by what `read_end` tells then.
     """
     with connection.transaction():
         connection.execute(
@@ -81,12 +83,13 @@ def open_position(
                 topic, partition, found.next_offset, first_offset - 1,
             )  # fmt: skip
             wanted = replace(wanted, next_offset=first_offset)
-        elif end_offset is not None and found.next_offset > end_offset:
-            log.error(
-                "%s[%d]: Kafka has lost offsets %d to %d, which are landed: landing what it puts there now",
-                topic, partition, end_offset, found.next_offset - 1,
-            )  # fmt: skip
-            wanted = replace(wanted, next_offset=end_offset)
+        elif end_offset is not None and read_end is not None and found.next_offset > end_offset:
+            wanted = replace(wanted, next_offset=min(found.next_offset, read_end()))
+            if wanted.next_offset < found.next_offset:
+                log.error(
+                    "%s[%d]: Kafka has lost offsets %d to %d, which are landed: landing what it puts there now",
+                    topic, partition, wanted.next_offset, found.next_offset - 1,
+                )  # fmt: skip
         if wanted != found:
             connection.execute(
                 "UPDATE ingest.offsets SET cluster_id = %s, topic_id = %s, next_offset = %s"

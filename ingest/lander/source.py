@@ -30,7 +30,10 @@ class PositionsLost(Exception):
 
 
 class Source(Protocol):
-    """A consumer in the landers' group whose positions are set by the ledger, not by Kafka's commits."""
+    """A consumer of committed messages in the landers' group.
+
+    Its positions are set by the ledger, not by Kafka's commits.
+    """
 
     def poll(self, max_messages: int, timeout_ms: int) -> list[Message]:
         """Up to `max_messages` messages; empty when none came within the time.
@@ -38,6 +41,18 @@ class Source(Protocol):
         Raises:
             PositionsLost: what is held has changed, or Kafka does not have what comes next.
             kafka.errors.KafkaError: the broker cannot be asked.
+        """
+        ...
+
+    def positions(self) -> dict[Partition, int]:
+        """Where partitions go on after the last poll, as far as is known.
+
+        That is beyond the messages that polls have returned and what they passed over, such as the marker that ends a
+        transaction and the messages of an aborted one.
+
+        Raises:
+            PositionsLost: what is held has changed.
+            kafka.errors.KafkaError: the broker has to be asked, and cannot.
         """
         ...
 

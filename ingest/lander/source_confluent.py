@@ -42,6 +42,7 @@ class ConfluentSource:
                 "PLIMSOLL_KAFKA_CLIENT=confluent needs the package confluent-kafka: pip install 'plimsoll[fast]'"
             ) from error
         self._share: list[Partition] = []
+        self._ends: dict[Partition, int] = {}
         self._positions_lost = False
         self._consumer = Consumer(
             {
@@ -49,6 +50,8 @@ class ConfluentSource:
                 "client.id": "plimsoll-lander",
                 "group.id": group,
                 **({"group.instance.id": name} if name else {}),
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,  # its offset is the only word about what was passed over
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",  # never jump: what is out of range is a matter for the ledger
@@ -105,6 +108,9 @@ class ConfluentSource:
         from kafka.errors import KafkaError
 
         error = message.error()
+        if error.code() == Code._PARTITION_EOF:
+            self._ends[message.topic(), message.partition()] = message.offset()
+            return False
         if error.code() in (Code._AUTO_OFFSET_RESET, Code.OFFSET_OUT_OF_RANGE, Code._NO_OFFSET):
             raise PositionsLost(str(error))
         if error.fatal():
@@ -120,6 +126,11 @@ class ConfluentSource:
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         consumer.unassign()
         self._share = []
+        self._ends.clear()
+
+    def positions(self) -> dict[Partition, int]:
+        """See `Source`."""
+        return self._ends
 
     def assigned(self) -> list[Partition]:
         """See `Source`."""
@@ -129,6 +140,7 @@ class ConfluentSource:
         """See `Source`."""
         from confluent_kafka import TopicPartition
 
+        self._ends.clear()
         # A new assignment also drops what was fetched under the old one.
         self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in offsets.items()])
 

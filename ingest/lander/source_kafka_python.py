@@ -56,6 +56,7 @@ class KafkaPythonSource:
                 group_instance_id=name,
                 enable_auto_commit=False,
                 auto_offset_reset="none",  # never jump: what is out of range is a matter for the ledger
+                isolation_level="read_committed",
                 fetch_min_bytes=FETCH_MIN_BYTES,
                 fetch_max_wait_ms=FETCH_WAIT_MS,
                 fetch_max_bytes=FETCH_BYTES,
@@ -91,6 +92,19 @@ class KafkaPythonSource:
             for records in polled.values()
             for r in records
         ]
+
+    def positions(self) -> dict[Partition, int]:
+        """See `Source`."""
+        from kafka import TopicPartition
+        from kafka.errors import IllegalStateError, NoOffsetForPartitionError
+
+        try:
+            found = {p: self._consumer.position(TopicPartition(*p), timeout_ms=0) for p in self.assigned()}
+        except (IllegalStateError, NoOffsetForPartitionError) as error:  # taken away or given anew meanwhile
+            raise PositionsLost(str(error)) from error
+        if self._positions_lost:  # looked at last: what is assigned anew has Kafka's idea of the position
+            raise PositionsLost("partitions were assigned")
+        return {partition: offset for partition, offset in found.items() if offset is not None}
 
     def assigned(self) -> list[Partition]:
         """See `Source`."""

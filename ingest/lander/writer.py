@@ -9,6 +9,7 @@ import psycopg
 
 from ingest.lander.landing import Batch, Landing, Reject, first_line
 from ingest.lander.ledger import Position
+from ingest.lander.session import open_session
 from plimsoll.errors import PlimsollError
 
 Outcome = tuple[Batch, list[Position]]
@@ -64,10 +65,7 @@ class Writer:
         """
         assert self._in_hand is None, "the connection is in the middle of a batch"
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
-                self._database_url, autocommit=True, connect_timeout=10, application_name="plimsoll-lander",
-                options="-c timezone=UTC", keepalives_idle=5, keepalives_interval=2, keepalives_count=3,
-            )  # fmt: skip
+            self._connection = open_session(self._database_url, "plimsoll-lander")
             try:
                 self._landing.prepare(self._connection)
             except psycopg.ProgrammingError as error:

@@ -91,11 +91,25 @@ def _create_live(table: str, columns: dict[str, str], key: tuple[str, ...]) -> s
 
 
 def day_partition(contract: Contract, day: date) -> sql.Composed:
-    """The statement that creates the partition of one landing day (UTC), if it is not there yet."""
+    """The statement that creates the partition of one landing day (UTC), if it is not there yet.
+
+    Made apart and then attached, it waits for nobody who reads the table, such as a backup, and nobody waits for it:
+    `CREATE TABLE ... PARTITION OF` would lock the whole table.
+    """
     schema, name = contract.schema_table
-    return sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
-        sql.Identifier(schema, f"{name}_p{day:%Y%m%d}"),
-        sql.Identifier(schema, name),
-        sql.Literal(f"{day.isoformat()} 00:00:00+00"),
-        sql.Literal(f"{(day + timedelta(days=1)).isoformat()} 00:00:00+00"),
+    return sql.SQL(
+        """
+        DO $plimsoll$ BEGIN
+            IF to_regclass({quoted}) IS NULL THEN
+                CREATE TABLE {partition} (LIKE {table} INCLUDING ALL);
+                ALTER TABLE {table} ATTACH PARTITION {partition} FOR VALUES FROM ({start}) TO ({end});
+            END IF;
+        END $plimsoll$
+        """
+    ).format(
+        quoted=sql.Literal(f'"{schema}"."{name}_p{day:%Y%m%d}"'),
+        partition=sql.Identifier(schema, f"{name}_p{day:%Y%m%d}"),
+        table=sql.Identifier(schema, name),
+        start=sql.Literal(f"{day.isoformat()} 00:00:00+00"),
+        end=sql.Literal(f"{(day + timedelta(days=1)).isoformat()} 00:00:00+00"),
     )

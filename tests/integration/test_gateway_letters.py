@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Iterable
 
 import psycopg
 import pytest
 from kafka import KafkaProducer
 
 from ingest.dead_letter_headers import to_headers
+from ingest.lander.cluster import Cluster
 from ingest.lander.gateway_letters import GatewayLetters
+from ingest.lander.source import Partition
 from plimsoll.contracts import load_contracts
 from plimsoll.settings import PROJECT_DIR
 from plimsoll.stack.local import LocalStack
@@ -61,6 +64,29 @@ def test_each_letter_is_taken_in_once_and_the_landers_own_are_passed_over(
     ).fetchall()  # fmt: skip
     assert rows == [("occupancy.events", "gateway", "bad_signature", "sig", "is missing", "oms/v1/occupancy", "default",
                      2_790, 2_790, 2_790, True)]  # fmt: skip
+
+
+def test_a_letter_that_another_lander_takes_in_while_this_one_opens_its_ledger_is_taken_in_once(
+    stack: LocalStack, database_url: str, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    mark = uuid.uuid4().hex.encode()
+    bounds = Cluster.bounds
+
+    def overtaken(cluster: Cluster, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
+        found = bounds(cluster, partitions)
+        monkeypatch.undo()
+        bury(stack, [(mark, FACTS)])
+        take_in(stack, database_url, landers=1)
+        return found
+
+    monkeypatch.setattr(Cluster, "bounds", overtaken)
+    take_in(stack, database_url, landers=1)
+    take_in(stack, database_url, landers=1)
+
+    kept = connection.execute("SELECT count(*) FROM ingest.rejected_messages WHERE value = %s", [mark]).fetchone()
+    assert kept == (1,)
+    assert "Kafka has lost offsets" not in caplog.text
 
 
 def test_a_letter_whose_headers_no_table_can_store_is_taken_in_all_the_same(

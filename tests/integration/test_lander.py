@@ -222,6 +222,23 @@ def test_a_topic_created_again_is_landed_from_its_start(connection: psycopg.Conn
     assert again.landed_at == moved.landed_at, "the watermark must go on growing"
 
 
+def test_offsets_that_kafka_has_no_more_are_given_out_again(
+    connection: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    from datetime import UTC, datetime
+
+    from ingest.lander.ledger import advance, open_position
+
+    first = open_position(connection, "lost.test", 0, "cluster", "topic", 0)
+    advance(connection, {first: 500}, datetime.now(UTC))
+
+    grown = open_position(connection, "lost.test", 0, "cluster", "topic", 0, 400, read_end=lambda: 510)
+    lost = open_position(connection, "lost.test", 0, "cluster", "topic", 0, 400, read_end=lambda: 450)
+
+    assert (grown.next_offset, lost.next_offset) == (500, 450)
+    assert "Kafka has lost offsets 450 to 499" in caplog.text
+
+
 def test_ctrl_c_finishes_the_batch_and_exits_cleanly(platform_env: dict[str, str]) -> None:
     import signal
 
