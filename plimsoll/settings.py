@@ -156,10 +156,9 @@ def _missing_from(settings: Settings, env_file: Path) -> dict[str, object]:
     return update
 
 
-def write_stack_env(home: Path, values: dict[str, str]) -> Path:
+def write_stack_env(home: Path, values: dict[str, str]) -> None:
     """Write the local stack's addresses for other commands of this checkout; they hold a password: mode 0600."""
     home.mkdir(parents=True, exist_ok=True)
     path = home / STACK_ENV
     path.touch(mode=0o600, exist_ok=True)
     path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
-    return path

@@ -17,9 +17,10 @@ from plimsoll.contracts import load_contracts
 from plimsoll.contracts.topics import create_topics
 from plimsoll.database import connect, migrate
 from plimsoll.environment import client_environment
-from plimsoll.settings import Settings, write_stack_env
+from plimsoll.settings import STACK_ENV, Settings, write_stack_env
 from plimsoll.stack.errors import StackError
 from plimsoll.stack.local import LocalStack
+from plimsoll.stack.lock import StateLock
 from plimsoll.stack.mosquitto import local_mosquitto
 from plimsoll.stack.ports import require_free
 from plimsoll.stack.readiness import http_ready
@@ -102,16 +103,23 @@ class Platform:
 
 
 @contextmanager
-def running_platform(settings: Settings, console: Console) -> Iterator[Platform]:
+def running_platform(console: Console) -> Iterator[Platform]:
     """Bring the platform up; on leaving, stop every process that was started. Data stay.
+
+    Outside servers are those that the environment names: what a killed stack left in its file is none.
 
     Raises:
         StackError: something does not start; the message says what to do.
     """
+    settings = Settings()
     say = lambda text: console.print(f"  [dim]{text}[/]")  # noqa: E731
-    require_free(settings.api_port, "the API", "PLIMSOLL_API_PORT")
-    require_free(settings.dagster_port, "the Dagster UI", "PLIMSOLL_DAGSTER_PORT")
     with ExitStack() as exits:
+        # First of all: a second stack is told of the first, not of its ports.
+        exits.enter_context(StateLock(settings.home))
+        require_free(settings.api_port, "the API", "PLIMSOLL_API_PORT")
+        require_free(settings.dagster_port, "the Dagster UI", "PLIMSOLL_DAGSTER_PORT")
+        env_file = settings.home / STACK_ENV
+        env_file.unlink(missing_ok=True)
         started = time.monotonic()
         console.print("[bold]▸[/] PostgreSQL and Apache Kafka …")
         servers = exits.enter_context(
@@ -134,8 +142,8 @@ def running_platform(settings: Settings, console: Console) -> Iterator[Platform]
             addresses |= exits.enter_context(local_mosquitto(settings, say))
         else:
             console.print(f"  [yellow]![/] {NO_LIVE_INGEST}")
-        env_file = write_stack_env(settings.home, addresses)
         exits.callback(env_file.unlink, missing_ok=True)
+        write_stack_env(settings.home, addresses)
         settings = Settings.load()
         supervisor = exits.enter_context(Supervisor(settings.home, say))
         platform = Platform(settings, console, supervisor, client_environment(settings))

@@ -6,6 +6,7 @@ import select
 import signal
 import time
 from pathlib import Path
+from typing import Self
 
 from plimsoll.stack.errors import StackError
 
@@ -39,6 +40,13 @@ class StateLock:
             _held[self._path] = (descriptor, holds - 1)
         else:
             os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def _open(self) -> int:
         make_state_dir(self._path.parent)

@@ -1,0 +1,77 @@
+"""`plimsoll up` as a person runs it, until its servers are there: what it finds, what it leaves."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from plimsoll.settings import STACK_ENV
+from plimsoll.stack.guard import wait_for_exit
+from plimsoll.stack.lock import StateLock
+from plimsoll.stack.ports import free_port
+
+pytestmark = pytest.mark.integration
+
+SERVERS_ARE_UP = "Tables and topics"
+
+
+@pytest.fixture
+def environment(state_dir: Path) -> dict[str, str]:
+    """Of a shell that knows nothing but home and ports; no Java, as PostgreSQL alone starts sooner."""
+    ports = ("POSTGRES", "KAFKA", "KAFKA_CONTROLLER", "API", "DAGSTER", "MQTT", "LANDER_METRICS", "MQTT_METRICS")
+    outside = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "MQTT_URL")
+    inherited = {name: value for name, value in os.environ.items() if name not in outside}
+    own = {"PLIMSOLL_HOME": str(state_dir), "PATH": str(state_dir)}
+    return inherited | own | {f"PLIMSOLL_{name}_PORT": str(free_port()) for name in ports}
+
+
+@contextmanager
+def platform_up(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """`plimsoll up` once its servers are up; ended with SIGTERM unless it has ended."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "plimsoll", "up"],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if SERVERS_ARE_UP in line:
+                break
+        else:
+            pytest.fail(f"plimsoll up ended:\n{''.join(said)}")
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.stdout.read()
+
+
+def test_killed_stack_starts_again_on_other_ports(environment: dict[str, str], state_dir: Path) -> None:
+    with platform_up(environment) as killed:
+        server = int((state_dir / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+        killed.send_signal(signal.SIGKILL)
+        assert wait_for_exit(server, 30)
+    left = (state_dir / STACK_ENV).read_text()
+    port = str(free_port())
+
+    with platform_up(environment | {"PLIMSOLL_POSTGRES_PORT": port}):
+        assert port in (state_dir / STACK_ENV).read_text()
+    assert port not in left
+    assert not (state_dir / STACK_ENV).exists()
+
+
+def test_second_stack_is_told_of_the_first_and_not_of_its_ports(environment: dict[str, str], state_dir: Path) -> None:
+    with StateLock(state_dir), socket.create_server(("127.0.0.1", int(environment["PLIMSOLL_API_PORT"]))):
+        second = subprocess.run(
+            [sys.executable, "-m", "plimsoll", "up"], env=environment, capture_output=True, text=True
+        )
+
+    assert second.returncode == 1
+    assert f"another stack (process {os.getpid()}) already uses {state_dir}" in second.stderr
