@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,11 +16,11 @@ from plimsoll.contracts.topics import create_topics
 from plimsoll.database import connect, migrate
 from plimsoll.environment import client_environment
 from plimsoll.settings import STACK_ENV, Settings, write_stack_env
-from plimsoll.stack.errors import StackError
 from plimsoll.stack.local import LocalStack
 from plimsoll.stack.lock import StateLock
 from plimsoll.stack.mosquitto import local_mosquitto
 from plimsoll.stack.ports import require_free
+from plimsoll.stack.process import Child
 from plimsoll.stack.readiness import http_ready
 from plimsoll.stack.supervisor import Supervisor
 
@@ -32,6 +30,7 @@ NO_LIVE_INGEST = (
     "There is no Kafka, so live ingest is off: the API refuses events (503), data come in by bulk loads only. "
     "All the rest runs."
 )
+_BIN = Path(sys.executable).parent
 _PLIMSOLL = (sys.executable, "-m", "plimsoll")
 
 
@@ -60,9 +59,11 @@ class Platform:
         Raises:
             StackError: it failed.
         """
-        done = subprocess.run([*_PLIMSOLL, *command], env={**os.environ, **self.environment})
-        if done.returncode != 0:
-            raise StackError(f"`plimsoll {' '.join(command)}` failed with exit code {done.returncode}")
+        name = f"`plimsoll {' '.join(command)}`"
+        with Child(name, [*_PLIMSOLL, *command], log_path=None, env=self.environment) as child:
+            child.wait()
+        if child.exit_code != 0:
+            raise child.died()
 
     def run_job(self, job: str) -> None:
         """Run a Dagster job to its end, its log in `logs/<job>.log`, each finished step on this terminal.
@@ -70,36 +71,17 @@ class Platform:
         Raises:
             StackError: a step failed; with the last log lines.
         """
+        command = [str(_BIN / "dagster"), "job", "execute", "-m", "orchestration.definitions", "-j", job]
         log_path = self.settings.home / "logs" / f"{job}.log"
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        command = [
-            str(Path(sys.executable).parent / "dagster"),
-            "job",
-            "execute",
-            "-m",
-            "orchestration.definitions",
-            "-j",
-            job,
-        ]
         with (
-            log_path.open("w") as log,
             self.console.status(f"{job}: starting") as status,
-            subprocess.Popen(
-                command,
-                env={**os.environ, **self.environment},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            ) as process,
+            Child(f"the Dagster job {job}", command, log_path=log_path, env=self.environment) as child,
         ):
-            assert process.stdout is not None
-            for line in process.stdout:
-                log.write(line)
+            for line in child.follow():
                 if "STEP_START" in line or "STEP_SUCCESS" in line:
                     status.update(f"{job}: {line.rpartition(' - ')[2].strip()[:90]}")
-        if process.returncode != 0:
-            tail = "".join(log_path.read_text().splitlines(keepends=True)[-25:])
-            raise StackError(f"the Dagster job {job} failed; its last lines ({log_path}):\n{tail}")
+        if child.exit_code != 0:
+            raise child.died()
 
 
 @contextmanager
@@ -162,7 +144,6 @@ def _prepare(platform: Platform) -> None:
 
 def _start_processes(platform: Platform) -> None:
     settings, supervisor, environment = platform.settings, platform.supervisor, platform.environment
-    dagster_bin = Path(sys.executable).parent
     with platform.step("Lander, API and Dagster"):
         platform.run("dagster-home")
         if settings.kafka_bootstrap_servers:
@@ -172,7 +153,7 @@ def _start_processes(platform: Platform) -> None:
         supervisor.start(
             "dagster-webserver",
             [
-                str(dagster_bin / "dagster-webserver"), "-m", "orchestration.definitions",
+                str(_BIN / "dagster-webserver"), "-m", "orchestration.definitions",
                 "-h", settings.host, "-p", str(settings.dagster_port),
             ],
             env=environment,
@@ -180,7 +161,7 @@ def _start_processes(platform: Platform) -> None:
         # Its runs can wait; events and people who look at them should not.
         supervisor.start(
             "dagster-daemon",
-            [str(dagster_bin / "dagster-daemon"), "run", "-m", "orchestration.definitions"],
+            [str(_BIN / "dagster-daemon"), "run", "-m", "orchestration.definitions"],
             env=environment,
             background=True,
         )

@@ -1,6 +1,7 @@
 """`plimsoll up` as a person runs it, until its servers are there: what it finds, what it leaves."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from plimsoll.settings import STACK_ENV
+from plimsoll.stack.demo import MAIN_JOB
 from plimsoll.stack.guard import wait_for_exit
 from plimsoll.stack.lock import StateLock
 from plimsoll.stack.ports import free_port
@@ -19,6 +21,18 @@ from plimsoll.stack.ports import free_port
 pytestmark = pytest.mark.integration
 
 SERVERS_ARE_UP = "Tables and topics"
+
+RUNS_A_STEP = """
+import sys
+from rich.console import Console
+from plimsoll.settings import Settings
+from plimsoll.stack.demo import Platform
+from plimsoll.stack.supervisor import Supervisor
+settings = Settings.load()
+with Supervisor(settings.home) as supervisor:
+    platform = Platform(settings, Console(), supervisor, {"PYTHONPATH": sys.argv[1]})
+    getattr(platform, sys.argv[2])(*sys.argv[3:])
+"""
 
 
 @pytest.fixture
@@ -75,3 +89,25 @@ def test_second_stack_is_told_of_the_first_and_not_of_its_ports(environment: dic
 
     assert second.returncode == 1
     assert f"another stack (process {os.getpid()}) already uses {state_dir}" in second.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("step", [("run", "simulate", "history"), ("run_job", MAIN_JOB)])
+def test_step_ends_with_the_platform(
+    environment: dict[str, str], state_dir: Path, step: tuple[str, str], number: signal.Signals
+) -> None:
+    never_written = state_dir / "never_written"
+    os.mkfifo(never_written)
+    (state_dir / "sitecustomize.py").write_text(f"open({str(never_written)!r}).read()")
+    with (
+        subprocess.Popen([sys.executable, "-c", RUNS_A_STEP, str(state_dir), *step], env=environment) as process,
+        never_written.open("wb") as pipe,  # opens once the step reads
+    ):
+        reader = select.poll()
+        reader.register(pipe, select.POLLERR)
+        assert not reader.poll(0)
+
+        process.send_signal(number)
+
+        assert reader.poll(5_000), "the step is still there"
+        assert process.wait(10) in (128 + number, -number)
