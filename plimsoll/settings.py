@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from plimsoll.errors import PlimsollError
@@ -19,6 +19,8 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 STACK_ENV = "stack.env"
 # An @ behind the one that ends user and password: one of the two belongs to a password that is not encoded.
 _STRAY_AT = re.compile(r"postgres(?:ql)?://(?>(?:[^@/]*@)?)[^?]*@")
+# Handed on to programs that work elsewhere, and Dagster refuses a relative home.
+_Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
 
 
 class Settings(BaseSettings):
@@ -27,9 +29,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PLIMSOLL_", env_ignore_empty=True, populate_by_name=True)
 
     mode: Literal["development", "production"] = "development"
-    home: Path = PROJECT_DIR / ".plimsoll"
-    contracts_dir: Path = PROJECT_DIR / "data" / "contracts"
-    dbt_project_dir: Path = PROJECT_DIR / "dbt_project"
+    home: _Folder = PROJECT_DIR / ".plimsoll"
+    contracts_dir: _Folder = PROJECT_DIR / "data" / "contracts"
+    dbt_project_dir: _Folder = PROJECT_DIR / "dbt_project"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     database_url: SecretStr | None = Field(

@@ -54,15 +54,14 @@ def down() -> None:
 
 def forget() -> None:
     """Delete the local stack's data: database, topics, Dagster's history, models."""
-    import shutil
-
     from plimsoll.settings import Settings
-    from plimsoll.stack.local import LocalStack
+    from plimsoll.stack.demo import forget_state
 
     home = Settings.load().home
-    LocalStack(home).forget()
-    shutil.rmtree(home, ignore_errors=True)
+    foreign = forget_state(home)
     typer.echo("forgotten")
+    if foreign:
+        typer.echo(f"left alone in {home}, as it is not the stack's: {', '.join(foreign)}")
 
 
 def _show(platform: Platform, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,9 @@ from plimsoll.contracts.topics import create_topics
 from plimsoll.database import connect, migrate
 from plimsoll.environment import client_environment
 from plimsoll.settings import STACK_ENV, Settings, write_stack_env
+from plimsoll.stack.errors import StackError
 from plimsoll.stack.local import LocalStack
-from plimsoll.stack.lock import StateLock
+from plimsoll.stack.lock import LOCK, StateLock
 from plimsoll.stack.mosquitto import local_mosquitto
 from plimsoll.stack.ports import require_free
 from plimsoll.stack.process import Child
@@ -30,6 +32,8 @@ NO_LIVE_INGEST = (
     "There is no Kafka, so live ingest is off: the API refuses events (503), data come in by bulk loads only. "
     "All the rest runs."
 )
+# In PLIMSOLL_HOME, beside what the servers of `LocalStack` keep there; the lock goes last.
+_STATE = ("dagster", "simulator", "mosquitto", "logs", STACK_ENV, LOCK)
 _BIN = Path(sys.executable).parent
 _PLIMSOLL = (sys.executable, "-m", "plimsoll")
 
@@ -132,6 +136,35 @@ def running_platform(console: Console) -> Iterator[Platform]:
         _prepare(platform)
         _start_processes(platform)
         yield platform
+
+
+def forget_state(home: Path) -> list[str]:
+    """Delete what the platform keeps in `home`, and `home` itself unless something else is there.
+
+    Returns:
+        The names of what else is there; it is left alone.
+
+    Raises:
+        StackError: a stack is running on it, or something cannot be removed.
+    """
+    with StateLock(home):
+        try:
+            LocalStack(home).forget()
+            for name in _STATE:
+                _remove(home / name)
+        except OSError as error:
+            raise StackError(f"not all of {home} could be removed: {error}; remove the rest by hand") from error
+        foreign = sorted(path.name for path in home.iterdir())
+        if not foreign:
+            home.rmdir()
+    return foreign
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _prepare(platform: Platform) -> None:

@@ -10,6 +10,7 @@ from typing import Self
 
 from plimsoll.stack.errors import StackError
 
+LOCK = "stack.lock"
 _held: dict[Path, tuple[int, int]] = {}
 
 
@@ -20,7 +21,7 @@ class StateLock:
     """
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir.resolve() / "stack.lock"
+        self._path = state_dir.resolve() / LOCK
 
     def acquire(self) -> None:
         """Take the lock.
@@ -78,7 +79,7 @@ def stop_owner(state_dir: Path, timeout_s: float = 60.0) -> bool:
     Raises:
         StackError: it did not stop in time.
     """
-    path = state_dir.resolve() / "stack.lock"
+    path = state_dir.resolve() / LOCK
     if not path.exists():
         return False
     descriptor = os.open(path, os.O_RDWR)

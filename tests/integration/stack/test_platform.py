@@ -22,12 +22,18 @@ pytestmark = pytest.mark.integration
 
 SERVERS_ARE_UP = "Tables and topics"
 
+# Nobody can stop a child between its first instant and the guard's hearing of it.
 RUNS_A_STEP = """
 import sys
 from rich.console import Console
 from plimsoll.settings import Settings
 from plimsoll.stack.demo import Platform
+from plimsoll.stack.guard import guard
 from plimsoll.stack.supervisor import Supervisor
+def protect(*group, tell=guard.protect):
+    tell(*group)
+    print("guarded", flush=True)
+guard.protect = protect
 settings = Settings.load()
 with Supervisor(settings.home) as supervisor:
     platform = Platform(settings, Console(), supervisor, {"PYTHONPATH": sys.argv[1]})
@@ -100,9 +106,16 @@ def test_step_ends_with_the_platform(
     os.mkfifo(never_written)
     (state_dir / "sitecustomize.py").write_text(f"open({str(never_written)!r}).read()")
     with (
-        subprocess.Popen([sys.executable, "-c", RUNS_A_STEP, str(state_dir), *step], env=environment) as process,
+        subprocess.Popen(
+            [sys.executable, "-c", RUNS_A_STEP, str(state_dir), *step],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
         never_written.open("wb") as pipe,  # opens once the step reads
     ):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "guarded\n"
         reader = select.poll()
         reader.register(pipe, select.POLLERR)
         assert not reader.poll(0)
@@ -111,3 +124,33 @@ def test_step_ends_with_the_platform(
 
         assert reader.poll(5_000), "the step is still there"
         assert process.wait(10) in (128 + number, -number)
+
+
+def plimsoll_forget(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "plimsoll", "forget"], env=environment, capture_output=True, text=True)
+
+
+def test_forgetting_leaves_alone_what_is_not_the_stacks(environment: dict[str, str], state_dir: Path) -> None:
+    home = state_dir / "home"
+    for name in ("logs/api.log", "dagster/dagster.yaml", "kafka/cluster.id", "postgres.password", "notes.txt"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).touch()
+
+    shared = plimsoll_forget(environment | {"PLIMSOLL_HOME": str(home)})
+    assert [path.name for path in home.iterdir()] == ["notes.txt"]
+    assert "notes.txt" in shared.stdout
+
+    (home / "notes.txt").unlink()
+    assert plimsoll_forget(environment | {"PLIMSOLL_HOME": str(home)}).stdout == "forgotten\n"
+    assert not home.exists()
+
+
+def test_forgetting_says_what_it_cannot_remove(environment: dict[str, str], state_dir: Path) -> None:
+    (state_dir / "elsewhere").mkdir()
+    (state_dir / "logs").symlink_to(state_dir / "elsewhere")
+
+    forgotten = plimsoll_forget(environment)
+
+    assert forgotten.returncode == 1
+    assert "could be removed" in forgotten.stderr
+    assert "forgotten" not in forgotten.stdout
