@@ -22,7 +22,6 @@ from ingest_ground import Ground, Row, console, milliseconds, percentile
 from ingest_http import HttpConnection
 from psycopg.conninfo import conninfo_to_dict
 
-from plimsoll.settings import Settings
 from plimsoll.stack.demo import Platform, api_url, running_platform
 from plimsoll.stack.ports import free_port
 
@@ -128,7 +127,7 @@ def measure(ground: Ground, buses: int, minutes: float) -> list[Row]:
     with ExitStack() as exits:
         url = exits.enter_context(ground.database())
         exits.enter_context(mock.patch.dict(os.environ, _environment(ground, url)))
-        platform = exits.enter_context(running_platform(Settings.load(), console))
+        platform = exits.enter_context(running_platform(console))
         platform.run("lander", "wait")
         fleet = exits.enter_context(Fleet(buses, platform))
         with console.status(f"{buses:,} buses at 1 Hz for {minutes:g} minutes"):

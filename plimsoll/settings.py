@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from plimsoll.errors import PlimsollError
@@ -19,6 +19,8 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 STACK_ENV = "stack.env"
 # An @ behind the one that ends user and password: one of the two belongs to a password that is not encoded.
 _STRAY_AT = re.compile(r"postgres(?:ql)?://(?>(?:[^@/]*@)?)[^?]*@")
+# Handed on to programs that work elsewhere, and Dagster refuses a relative home.
+_Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
 
 
 class Settings(BaseSettings):
@@ -27,9 +29,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PLIMSOLL_", env_ignore_empty=True, populate_by_name=True)
 
     mode: Literal["development", "production"] = "development"
-    home: Path = PROJECT_DIR / ".plimsoll"
-    contracts_dir: Path = PROJECT_DIR / "data" / "contracts"
-    dbt_project_dir: Path = PROJECT_DIR / "dbt_project"
+    home: _Folder = PROJECT_DIR / ".plimsoll"
+    contracts_dir: _Folder = PROJECT_DIR / "data" / "contracts"
+    dbt_project_dir: _Folder = PROJECT_DIR / "dbt_project"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     database_url: SecretStr | None = Field(
@@ -156,10 +158,9 @@ def _missing_from(settings: Settings, env_file: Path) -> dict[str, object]:
     return update
 
 
-def write_stack_env(home: Path, values: dict[str, str]) -> Path:
+def write_stack_env(home: Path, values: dict[str, str]) -> None:
     """Write the local stack's addresses for other commands of this checkout; they hold a password: mode 0600."""
     home.mkdir(parents=True, exist_ok=True)
     path = home / STACK_ENV
     path.touch(mode=0o600, exist_ok=True)
     path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
-    return path

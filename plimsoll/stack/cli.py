@@ -20,12 +20,11 @@ def demo(
 
     from rich.console import Console
 
-    from plimsoll.settings import Settings
     from plimsoll.stack import demo as platform_demo
 
     console = Console()
     started = time.monotonic()
-    with platform_demo.running_platform(Settings.load(), console) as platform:
+    with platform_demo.running_platform(console) as platform:
         platform_demo.feed(platform, buses, weeks)
         with platform.step("dbt models, forecasts, hotspots, recommendations (a Dagster run)"):
             platform.run_job(platform_demo.MAIN_JOB)
@@ -38,10 +37,9 @@ def up() -> None:
     """Start PostgreSQL, Kafka, lander, API and Dagster, and feed nothing; until Ctrl-C."""
     from rich.console import Console
 
-    from plimsoll.settings import Settings
     from plimsoll.stack.demo import running_platform
 
-    with running_platform(Settings.load(), Console()) as platform:
+    with running_platform(Console()) as platform:
         _addresses(platform)
         _stay(platform)
 
@@ -56,15 +54,14 @@ def down() -> None:
 
 def forget() -> None:
     """Delete the local stack's data: database, topics, Dagster's history, models."""
-    import shutil
-
     from plimsoll.settings import Settings
-    from plimsoll.stack.local import LocalStack
+    from plimsoll.stack.demo import forget_state
 
     home = Settings.load().home
-    LocalStack(home).forget()
-    shutil.rmtree(home, ignore_errors=True)
+    foreign = forget_state(home)
     typer.echo("forgotten")
+    if foreign:
+        typer.echo(f"left alone in {home}, as it is not the stack's: {', '.join(foreign)}")
 
 
 def _show(platform: Platform, seconds: float) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,11 +16,13 @@ from plimsoll.contracts import load_contracts
 from plimsoll.contracts.topics import create_topics
 from plimsoll.database import connect, migrate
 from plimsoll.environment import client_environment
-from plimsoll.settings import Settings, write_stack_env
+from plimsoll.settings import STACK_ENV, Settings, write_stack_env
 from plimsoll.stack.errors import StackError
 from plimsoll.stack.local import LocalStack
+from plimsoll.stack.lock import LOCK, StateLock
 from plimsoll.stack.mosquitto import local_mosquitto
 from plimsoll.stack.ports import require_free
+from plimsoll.stack.process import Child
 from plimsoll.stack.readiness import http_ready
 from plimsoll.stack.supervisor import Supervisor
 
@@ -31,6 +32,9 @@ NO_LIVE_INGEST = (
     "There is no Kafka, so live ingest is off: the API refuses events (503), data come in by bulk loads only. "
     "All the rest runs."
 )
+# In PLIMSOLL_HOME, beside what the servers of `LocalStack` keep there; the lock goes last.
+_STATE = ("dagster", "simulator", "mosquitto", "logs", STACK_ENV, LOCK)
+_BIN = Path(sys.executable).parent
 _PLIMSOLL = (sys.executable, "-m", "plimsoll")
 
 
@@ -59,9 +63,11 @@ class Platform:
         Raises:
             StackError: it failed.
         """
-        done = subprocess.run([*_PLIMSOLL, *command], env={**os.environ, **self.environment})
-        if done.returncode != 0:
-            raise StackError(f"`plimsoll {' '.join(command)}` failed with exit code {done.returncode}")
+        name = f"`plimsoll {' '.join(command)}`"
+        with Child(name, [*_PLIMSOLL, *command], log_path=None, env=self.environment) as child:
+            child.wait()
+        if child.exit_code != 0:
+            raise child.died()
 
     def run_job(self, job: str) -> None:
         """Run a Dagster job to its end, its log in `logs/<job>.log`, each finished step on this terminal.
@@ -69,49 +75,37 @@ class Platform:
         Raises:
             StackError: a step failed; with the last log lines.
         """
+        command = [str(_BIN / "dagster"), "job", "execute", "-m", "orchestration.definitions", "-j", job]
         log_path = self.settings.home / "logs" / f"{job}.log"
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        command = [
-            str(Path(sys.executable).parent / "dagster"),
-            "job",
-            "execute",
-            "-m",
-            "orchestration.definitions",
-            "-j",
-            job,
-        ]
         with (
-            log_path.open("w") as log,
             self.console.status(f"{job}: starting") as status,
-            subprocess.Popen(
-                command,
-                env={**os.environ, **self.environment},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            ) as process,
+            Child(f"the Dagster job {job}", command, log_path=log_path, env=self.environment) as child,
         ):
-            assert process.stdout is not None
-            for line in process.stdout:
-                log.write(line)
+            for line in child.follow():
                 if "STEP_START" in line or "STEP_SUCCESS" in line:
                     status.update(f"{job}: {line.rpartition(' - ')[2].strip()[:90]}")
-        if process.returncode != 0:
-            tail = "".join(log_path.read_text().splitlines(keepends=True)[-25:])
-            raise StackError(f"the Dagster job {job} failed; its last lines ({log_path}):\n{tail}")
+        if child.exit_code != 0:
+            raise child.died()
 
 
 @contextmanager
-def running_platform(settings: Settings, console: Console) -> Iterator[Platform]:
+def running_platform(console: Console) -> Iterator[Platform]:
     """Bring the platform up; on leaving, stop every process that was started. Data stay.
+
+    Outside servers are those that the environment names: what a killed stack left in its file is none.
 
     Raises:
         StackError: something does not start; the message says what to do.
     """
+    settings = Settings()
     say = lambda text: console.print(f"  [dim]{text}[/]")  # noqa: E731
-    require_free(settings.api_port, "the API", "PLIMSOLL_API_PORT")
-    require_free(settings.dagster_port, "the Dagster UI", "PLIMSOLL_DAGSTER_PORT")
     with ExitStack() as exits:
+        # First of all: a second stack is told of the first, not of its ports.
+        exits.enter_context(StateLock(settings.home))
+        require_free(settings.api_port, "the API", "PLIMSOLL_API_PORT")
+        require_free(settings.dagster_port, "the Dagster UI", "PLIMSOLL_DAGSTER_PORT")
+        env_file = settings.home / STACK_ENV
+        env_file.unlink(missing_ok=True)
         started = time.monotonic()
         console.print("[bold]▸[/] PostgreSQL and Apache Kafka …")
         servers = exits.enter_context(
@@ -134,14 +128,43 @@ def running_platform(settings: Settings, console: Console) -> Iterator[Platform]
             addresses |= exits.enter_context(local_mosquitto(settings, say))
         else:
             console.print(f"  [yellow]![/] {NO_LIVE_INGEST}")
-        env_file = write_stack_env(settings.home, addresses)
         exits.callback(env_file.unlink, missing_ok=True)
+        write_stack_env(settings.home, addresses)
         settings = Settings.load()
         supervisor = exits.enter_context(Supervisor(settings.home, say))
         platform = Platform(settings, console, supervisor, client_environment(settings))
         _prepare(platform)
         _start_processes(platform)
         yield platform
+
+
+def forget_state(home: Path) -> list[str]:
+    """Delete what the platform keeps in `home`, and `home` itself unless something else is there.
+
+    Returns:
+        The names of what else is there; it is left alone.
+
+    Raises:
+        StackError: a stack is running on it, or something cannot be removed.
+    """
+    with StateLock(home):
+        try:
+            LocalStack(home).forget()
+            for name in _STATE:
+                _remove(home / name)
+        except OSError as error:
+            raise StackError(f"not all of {home} could be removed: {error}; remove the rest by hand") from error
+        foreign = sorted(path.name for path in home.iterdir())
+        if not foreign:
+            home.rmdir()
+    return foreign
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _prepare(platform: Platform) -> None:
@@ -154,7 +177,6 @@ def _prepare(platform: Platform) -> None:
 
 def _start_processes(platform: Platform) -> None:
     settings, supervisor, environment = platform.settings, platform.supervisor, platform.environment
-    dagster_bin = Path(sys.executable).parent
     with platform.step("Lander, API and Dagster"):
         platform.run("dagster-home")
         if settings.kafka_bootstrap_servers:
@@ -164,7 +186,7 @@ def _start_processes(platform: Platform) -> None:
         supervisor.start(
             "dagster-webserver",
             [
-                str(dagster_bin / "dagster-webserver"), "-m", "orchestration.definitions",
+                str(_BIN / "dagster-webserver"), "-m", "orchestration.definitions",
                 "-h", settings.host, "-p", str(settings.dagster_port),
             ],
             env=environment,
@@ -172,7 +194,7 @@ def _start_processes(platform: Platform) -> None:
         # Its runs can wait; events and people who look at them should not.
         supervisor.start(
             "dagster-daemon",
-            [str(dagster_bin / "dagster-daemon"), "run", "-m", "orchestration.definitions"],
+            [str(_BIN / "dagster-daemon"), "run", "-m", "orchestration.definitions"],
             env=environment,
             background=True,
         )

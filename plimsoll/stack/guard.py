@@ -66,12 +66,17 @@ def _send(how: Callable[[int, int], None], pid: int, number: int) -> None:
 
 
 class Guard:
-    """The parent's side: starts the guard process with the first group and keeps it informed."""
+    """The parent's side: starts the guard process before the first group and keeps it informed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._groups: dict[int, str] = {}
         self._pipe: int | None = None
+
+    def start(self) -> None:
+        """Start the guard process unless it runs, so that a child is not alone while the guard begins."""
+        with self._lock:
+            self._started()
 
     def protect(self, pid: int, polite: int, grace_s: float) -> None:
         """Have the group led by `pid` stopped when this process ends: `polite`, then SIGKILL."""
@@ -96,9 +101,12 @@ class Guard:
                 self._write(known)
 
     def _write(self, line: str) -> None:
+        os.write(self._started(), f"{line}\n".encode())
+
+    def _started(self) -> int:
         if self._pipe is None:
             self._pipe = _start_guard_process()
-        os.write(self._pipe, f"{line}\n".encode())
+        return self._pipe
 
 
 def _start_guard_process() -> int:

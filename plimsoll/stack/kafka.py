@@ -111,7 +111,8 @@ class LocalKafka:
         """Stop the broker and delete its data; the jars in the cache stay."""
         self.stop()
         self._stop_found()
-        shutil.rmtree(self._home, ignore_errors=True)
+        if self._home.exists():
+            shutil.rmtree(self._home)
 
     @property
     def _pid_file(self) -> Path:

@@ -25,7 +25,7 @@ class LocalStack:
         postgres_port: TCP port for PostgreSQL.
         kafka_port: TCP port for Kafka's clients.
         kafka_controller_port: TCP port for Kafka's controller.
-        database_url: an outside database to use instead of a local PostgreSQL.
+        database_url: an outside database to use instead of a local PostgreSQL; the local one's own address is none.
         bootstrap_servers: an outside broker to use instead of a local Kafka.
         kafka_home: folder of an installed Kafka.
         kafka_cache_dir: folder that keeps the jars which Maven fetched.
@@ -52,12 +52,16 @@ class LocalStack:
         self._say = say
         self._lock = StateLock(state_dir)
         self._locked = False
-        self._outside_database = database_url
-        self._outside_broker = bootstrap_servers
         self._database_url: str | None = None
         self._bootstrap_servers: str | None = None
         self.postgres = LocalPostgres(state_dir, postgres_port, say)
         self.kafka = LocalKafka(state_dir, kafka_port, kafka_controller_port, kafka_home, kafka_cache_dir, say)
+        if database_url is not None and self.postgres.is_at(database_url):
+            # From `plimsoll env`: only that knows the password, and it names both servers.
+            database_url = None
+            bootstrap_servers = None if bootstrap_servers == self.kafka.bootstrap_servers else bootstrap_servers
+        self._outside_database = database_url
+        self._outside_broker = bootstrap_servers
 
     @property
     def database_url(self) -> str:
@@ -107,12 +111,9 @@ class LocalStack:
         Raises:
             StackError: a stack is running on it.
         """
-        self._lock.acquire()
-        try:
+        with self._lock:
             self.kafka.forget()
             self.postgres.forget()
-        finally:
-            self._lock.release()
 
     def __enter__(self) -> Self:
         self.start()

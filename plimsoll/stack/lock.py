@@ -6,9 +6,11 @@ import select
 import signal
 import time
 from pathlib import Path
+from typing import Self
 
 from plimsoll.stack.errors import StackError
 
+LOCK = "stack.lock"
 _held: dict[Path, tuple[int, int]] = {}
 
 
@@ -19,7 +21,7 @@ class StateLock:
     """
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir.resolve() / "stack.lock"
+        self._path = state_dir.resolve() / LOCK
 
     def acquire(self) -> None:
         """Take the lock.
@@ -39,6 +41,13 @@ class StateLock:
             _held[self._path] = (descriptor, holds - 1)
         else:
             os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def _open(self) -> int:
         make_state_dir(self._path.parent)
@@ -70,7 +79,7 @@ def stop_owner(state_dir: Path, timeout_s: float = 60.0) -> bool:
     Raises:
         StackError: it did not stop in time.
     """
-    path = state_dir.resolve() / "stack.lock"
+    path = state_dir.resolve() / LOCK
     if not path.exists():
         return False
     descriptor = os.open(path, os.O_RDWR)

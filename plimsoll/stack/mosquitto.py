@@ -159,11 +159,9 @@ def local_mosquitto(settings: Settings, say: Callable[[str], None]) -> Iterator[
     ways in work without it.
     """
     broker = LocalMosquitto(settings.home, settings.mqtt_port, settings.max_body_bytes)
-    # Our own address may be left over from a stack that was killed.
-    if settings.mqtt_url not in (None, broker.url):
+    if settings.mqtt_url is not None:
         yield {}
-        return
-    if not broker.is_installed():
+    elif not broker.is_installed():
         say("Mosquitto is not installed, so MQTT is off; `apt-get install mosquitto` brings it")
         yield {}
     elif not is_free(settings.mqtt_port):

@@ -123,6 +123,10 @@ class LocalPostgres:
         """
         return f"postgresql://{NAME}:{self._password(NAME)}@{LOOPBACK}:{self.port}/{NAME}"
 
+    def is_at(self, database_url: str) -> bool:
+        """Tell whether this is the address, password and all, of the server on this data."""
+        return self._password_file(NAME).exists() and database_url == self.database_url
+
     def _adopt(self, home: PostgresHome) -> bool:
         pid = _server_pid(home)
         if pid is None:

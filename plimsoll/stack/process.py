@@ -1,4 +1,4 @@
-"""One child process of the stack: in its own session, its output in a log file, guarded against our death."""
+"""One child process of the stack: in its own session, its output in a log file or here, guarded against our death."""
 
 import contextlib
 import os
@@ -6,9 +6,9 @@ import shlex
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from plimsoll.stack.errors import StackError
 from plimsoll.stack.guard import guard, wait_for_exit
@@ -16,13 +16,15 @@ from plimsoll.stack.guard import guard, wait_for_exit
 _ROTATE_BYTES = 10 * 1024 * 1024
 # As `nice` counts: a tenth of what a program at 0 gets that wants the processor at the same moment.
 _BACKGROUND_NICE = 10
+_FOLLOW_PAUSE_S = 0.2
 
 
 class Child:
     """A running child process.
 
     It leads its own session, so Ctrl-C in the terminal reaches only us and we stop things in order; when this
-    process dies, the guard stops the child and everything in its process group.
+    process dies, the guard stops the child and everything in its process group. As a context manager it does
+    not outlive the block.
     """
 
     def __init__(
@@ -30,7 +32,7 @@ class Child:
         name: str,
         command: Sequence[str],
         *,
-        log_path: Path,
+        log_path: Path | None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         identity: tuple[int, int] | None = None,
@@ -43,7 +45,7 @@ class Child:
         Args:
             name: what people call it; used in messages.
             command: program and arguments.
-            log_path: its standard output and error are appended here.
+            log_path: its standard output and error are appended here; None leaves them where ours go.
             env: variables added to this process's environment.
             cwd: its working directory.
             identity: user and group id to run it with (only root may choose).
@@ -61,14 +63,15 @@ class Child:
         self._burial = threading.Lock()
         self._buried = False
         user, group = identity or (None, None)
+        guard.start()
         with _open_log(log_path) as log:
-            self._log_start = log.seek(0, os.SEEK_END)
+            self._log_start = log.seek(0, os.SEEK_END) if log else 0
             try:
                 self._process = subprocess.Popen(
                     list(command),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
-                    stderr=subprocess.STDOUT,
+                    stderr=log,
                     env={**os.environ, **(env or {})},
                     cwd=cwd,
                     start_new_session=True,
@@ -109,6 +112,23 @@ class Child:
                 _kill_group(self.pid)
         self.wait()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def follow(self) -> Iterator[str]:
+        """Yield the lines that this run writes to its log until it has ended; none without a log."""
+        if self.log_path is None:
+            return
+        with self.log_path.open(errors="replace") as log:
+            log.seek(self._log_start)
+            ended = False
+            while not ended:
+                ended = self.wait(_FOLLOW_PAUSE_S)
+                yield from log
+
     def _bury(self) -> None:
         """Kill what a leader that has ended left of its group; once, for its id may go to others later."""
         with self._burial:
@@ -118,7 +138,9 @@ class Child:
                 guard.release(self.pid)
 
     def log_tail(self, lines: int = 15) -> str:
-        """Return the last `lines` lines that this run wrote."""
+        """Return the last `lines` lines that this run wrote to its log."""
+        if self.log_path is None:
+            return ""
         with self.log_path.open("rb") as log:
             log.seek(self._log_start)
             text = log.read().decode(errors="replace")
@@ -126,10 +148,10 @@ class Child:
 
     def died(self) -> StackError:
         """Build the error that tells how it ended, with its last words."""
-        return StackError(
-            f"{self.name} ended with {describe_exit(self.exit_code)}; its last lines ({self.log_path}):\n"
-            f"{self.log_tail() or '(it wrote nothing)'}"
-        )
+        how = f"{self.name} ended with {describe_exit(self.exit_code)}"
+        if self.log_path is None:
+            return StackError(how)
+        return StackError(f"{how}; its last lines ({self.log_path}):\n{self.log_tail() or '(it wrote nothing)'}")
 
 
 def describe_exit(code: int | None) -> str:
@@ -168,7 +190,9 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _open_log(path: Path) -> BinaryIO:
+def _open_log(path: Path | None) -> contextlib.AbstractContextManager[BinaryIO | None]:
+    if path is None:
+        return contextlib.nullcontext()
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > _ROTATE_BYTES:
         path.replace(path.with_suffix(path.suffix + ".1"))

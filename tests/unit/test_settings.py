@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -52,3 +53,15 @@ def test_a_password_beside_the_address_is_left_to_the_environment() -> None:
 
     assert "PGPASSWORD" not in apart
     assert within["PGPASSWORD"] == "a%b"
+
+
+@pytest.mark.parametrize(("given", "home"), [("state", "here/state"), ("~/state", "state"), ("../state", "state")])
+def test_folders_are_absolute_wherever_a_program_works(
+    given: str, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLIMSOLL_HOME", given)
+
+    assert Settings.load().dagster_home == tmp_path / home / "dagster"

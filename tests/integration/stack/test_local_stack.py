@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -28,8 +29,10 @@ with LocalStack(Path(sys.argv[1]), **dict(zip(names, ports))):
 """
 
 
-def own_stack(state_dir: Path) -> LocalStack:
-    return LocalStack(state_dir, postgres_port=free_port(), kafka_port=free_port(), kafka_controller_port=free_port())
+def own_stack(state_dir: Path, **given: Any) -> LocalStack:
+    return LocalStack(
+        state_dir, postgres_port=free_port(), kafka_port=free_port(), kafka_controller_port=free_port(), **given
+    )
 
 
 def server_pids(state_dir: Path) -> list[int]:
@@ -84,13 +87,7 @@ def test_one_server_that_cannot_start_stops_the_other(state_dir: Path) -> None:
     ],
 )
 def test_outside_server_that_does_not_answer_is_named(state_dir: Path, outside: dict[str, str], sentence: str) -> None:
-    stack = LocalStack(
-        state_dir,
-        postgres_port=free_port(),
-        kafka_port=free_port(),
-        kafka_controller_port=free_port(),
-        **outside,
-    )
+    stack = own_stack(state_dir, **outside)
 
     with pytest.raises(StackError, match=sentence) as refused:
         stack.start()
@@ -104,14 +101,7 @@ def test_where_no_kafka_can_be_had_it_is_told_and_done_without_if_allowed(
 ) -> None:
     monkeypatch.setenv("PATH", str(state_dir))  # no Java there
     said: list[str] = []
-    stack = LocalStack(
-        state_dir,
-        postgres_port=free_port(),
-        kafka_port=free_port(),
-        kafka_controller_port=free_port(),
-        needs_broker=needs_broker,
-        say=said.append,
-    )
+    stack = own_stack(state_dir, needs_broker=needs_broker, say=said.append)
 
     if needs_broker:
         with pytest.raises(NoBrokerError, match="no `java` is on the PATH"):
@@ -121,6 +111,20 @@ def test_where_no_kafka_can_be_had_it_is_told_and_done_without_if_allowed(
         require_database(stack.database_url)
         assert not stack.has_broker
     assert any("three ways to get a broker" in sentence for sentence in said)
+
+
+def test_own_addresses_from_the_environment_are_no_outside_servers(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(state_dir))  # no Java there
+    first = own_stack(state_dir, needs_broker=False)
+    with first:
+        exported = {"database_url": first.database_url, "bootstrap_servers": first.kafka.bootstrap_servers}
+    ports = {"postgres_port": first.postgres.port, "kafka_port": first.kafka.port}
+
+    with LocalStack(state_dir, needs_broker=False, **ports, **exported) as again:
+        assert again.postgres.is_running()
+        assert not again.has_broker
 
 
 def test_second_stack_is_refused_and_a_killed_one_leaves_no_server(state_dir: Path) -> None:

@@ -138,7 +138,10 @@ def test_program_that_does_not_exist_is_named(state_dir: Path) -> None:
         supervisor.start("ui", ["no-such-program"])
 
 
-def test_readiness_is_seen_over_http_and_tcp(state_dir: Path) -> None:
+def test_readiness_is_seen_over_http_and_tcp_past_a_proxy(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
     port = free_port()
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
     assert not port_ready(port)()
