@@ -159,7 +159,8 @@ def test_larger_vehicles_are_planned_for_what_recurs_if_there_are_any() -> None:
     proposal = named(on_route(recurring=pattern, largest_capacity=120))["larger_vehicle"]
     assert "Mondays 07:00" in proposal.summary
     spared = effects.people_above(78, 0.22 * 78, 72, 80) - effects.people_above(78, 0.22 * 78, 108, 120)
-    assert proposal.expected_effect["crowded_minutes_avoided"] == pytest.approx(3 * 60 * spared * 1.1, abs=0.1)
+    expected = 3 * 60 * spared * effects.LARGER_VEHICLES.mean
+    assert proposal.expected_effect["crowded_minutes_avoided"] == pytest.approx(expected, abs=0.1)
     assert "larger_vehicle" not in named(on_route(recurring=pattern, largest_capacity=85))
 
 
