@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from psycopg.conninfo import conninfo_to_dict
 
 from plimsoll.settings import Settings
@@ -20,6 +22,7 @@ def client_environment(settings: Settings) -> dict[str, str]:
         "PGHOST": str(info.get("host", "127.0.0.1")),
         "PGPORT": str(info.get("port", 5432)),
         "PGUSER": str(info.get("user", "plimsoll")),
+        "PGPASSWORD": str(info.get("password", os.environ.get("PGPASSWORD", ""))),
         "PGDATABASE": str(info.get("dbname", "plimsoll")),
         "DBT_PROJECT_DIR": str(settings.dbt_project_dir),
         "DBT_PROFILES_DIR": str(settings.dbt_project_dir),
@@ -28,8 +31,6 @@ def client_environment(settings: Settings) -> dict[str, str]:
         # XGBoost's threads spin while they wait for each other; on a busy machine that costs most of the time.
         "OMP_WAIT_POLICY": "passive",
     }
-    if "password" in info:  # else PGPASSWORD, if there is one, is passed on as it is
-        variables["PGPASSWORD"] = str(info["password"])
     if settings.kafka_bootstrap_servers:
         variables["KAFKA_BOOTSTRAP_SERVERS"] = settings.kafka_bootstrap_servers
     return variables
