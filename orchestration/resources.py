@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from dagster import ConfigurableResource
+from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field, SecretStr
 
+from orchestration.abandoned_runs import alive
 from plimsoll.database import connect
 from plimsoll.settings import Settings
 
@@ -16,6 +17,15 @@ class Platform(ConfigurableResource[Any]):
     """One installation of the platform."""
 
     database_url: str | None = Field(None, description="Database to use instead of the one that the settings name.")
+
+    @contextmanager
+    def yield_for_execution(self, context: InitResourceContext) -> Iterator["Platform"]:
+        """As it is; a run holds its lock meanwhile."""
+        if context.run is None or context.instance is None:
+            yield self
+            return
+        with alive(self.settings().require_database_url(), context.instance, context.run):
+            yield self
 
     def settings(self) -> Settings:
         """The settings of this moment."""

@@ -20,6 +20,7 @@ from dagster import (
     sensor,
 )
 
+from orchestration.abandoned_runs import abandoned_runs
 from orchestration.keys import ALERTS, HOTSPOTS, RECOMMENDATIONS
 from orchestration.resources import Platform
 
@@ -160,6 +161,28 @@ def retrain_on_drift(context: SensorEvaluationContext, platform: Platform) -> Se
     return SensorResult(run_requests=[RunRequest(run_key=f"drift@{newest}")])
 
 
+@sensor(
+    name="fail_abandoned_runs",
+    minimum_interval_seconds=60,
+    default_status=DefaultSensorStatus.RUNNING,
+    description=(
+        "Runs from the start. Within two minutes it takes runs whose process is gone (killed, out of memory, machine "
+        "off) for failed: schedules would wait for their end for ever."
+    ),
+)
+def fail_abandoned_runs(context: SensorEvaluationContext, platform: Platform) -> SensorResult:
+    """Fail the runs that were found abandoned in the look before, and still are."""
+    suspected = set(json.loads(context.cursor or "[]"))
+    with platform.connection() as connection:
+        gone = abandoned_runs(context.instance, connection)
+    for run_id in suspected & gone.keys():
+        context.instance.report_run_failed(gone[run_id], "The run's process is gone: killed, or with its machine.")
+    return SensorResult(
+        skip_reason=SkipReason(f"{len(suspected & gone.keys())} abandoned runs failed; no run is needed"),
+        cursor=json.dumps(sorted(gone.keys() - suspected)),
+    )
+
+
 @run_failure_sensor(
     name="alert_on_failure",
     minimum_interval_seconds=30,
@@ -211,6 +234,7 @@ SENSORS: list[SensorDefinition] = [
     new_landings,
     no_champion,
     retrain_on_drift,
+    fail_abandoned_runs,
     alert_on_failure,
     resolve_on_success,
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,6 @@ from dagster import (
     DagsterInstance,
     ExecuteInProcessResult,
     SensorResult,
-    build_sensor_context,
     materialize,
 )
 
@@ -89,11 +88,9 @@ def test_without_a_champion_the_profile_speaks_and_says_so(
 
 
 def test_a_training_is_asked_for_where_the_profile_had_to_speak(
-    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance, tick: Callable[..., Any]
 ) -> None:
-    context = build_sensor_context(instance, resources={"platform": Platform(database_url=database_url)})
-
-    asked = no_champion(context)
+    asked = tick(no_champion, instance, database_url)
 
     assert isinstance(asked, SensorResult)
     assert [(request.run_key or "").partition("@")[0] for request in asked.run_requests or []] == ["default"]
@@ -191,7 +188,7 @@ def test_a_champion_of_another_version_of_the_software_gives_way_to_the_profile_
 
 
 def test_drift_is_measured_stored_checked_and_told(
-    connection: psycopg.Connection, database_url: str, instance: DagsterInstance
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance, tick: Callable[..., Any]
 ) -> None:
     connection.execute(
         "UPDATE marts.fct_series_hourly SET value = value * 0.3 WHERE hour > now() - interval '5 days'"
@@ -210,8 +207,7 @@ def test_drift_is_measured_stored_checked_and_told(
     assert not check.passed
     assert connection.execute("SELECT cardinality(reasons) > 0, hours FROM forecast.drift").fetchone() == (True, 336)
     assert connection.execute("SELECT state FROM ops.alerts").fetchall() == [("firing",)]
-    context = build_sensor_context(instance, resources={"platform": Platform(database_url=database_url)})
-    asked = retrain_on_drift(context)
+    asked = tick(retrain_on_drift, instance, database_url)
     assert isinstance(asked, SensorResult) and len(asked.run_requests or []) == 1
     connection.execute(
         "INSERT INTO forecast.models (tenant_id, series_group, model_version, status, trained_from, trained_to,"
@@ -222,7 +218,7 @@ def test_drift_is_measured_stored_checked_and_told(
         "INSERT INTO forecast.drift SELECT (drift).* FROM (SELECT jsonb_populate_record(drift, "
         '\'{"series_group": "area", "model_version": "other"}\') AS drift FROM forecast.drift) AS copied'
     )
-    again = retrain_on_drift(context)
+    again = tick(retrain_on_drift, instance, database_url)
     assert isinstance(again, SensorResult) and again.run_requests
     assert again.run_requests[0].run_key == asked.run_requests[0].run_key, "one measurement, one training"
     connection.execute("DELETE FROM forecast.drift WHERE model_version = 'other'")

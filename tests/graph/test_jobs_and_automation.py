@@ -33,6 +33,7 @@ AUTOMATION = {
     "deliver_alerts": DefaultSensorStatus.RUNNING,
     "no_champion": DefaultSensorStatus.RUNNING,
     "retrain_on_drift": DefaultSensorStatus.RUNNING,
+    "fail_abandoned_runs": DefaultSensorStatus.RUNNING,
     "alert_on_failure": DefaultSensorStatus.RUNNING,
     "resolve_on_success": DefaultSensorStatus.RUNNING,
     "new_landings": DefaultSensorStatus.STOPPED,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
-from dagster import DagsterInstance, SensorResult, SkipReason, build_sensor_context
+from dagster import DagsterInstance, SensorResult, SkipReason
 from psycopg.pq import TransactionStatus
 
 from forecasting.alerts import Condition, raise_alert, resolve_alert
@@ -16,6 +17,7 @@ from orchestration.resources import Platform, tenants
 from orchestration.sensors import deliver_alerts, new_landings, no_champion, watch_alerts, watch_hotspots
 
 pytestmark = pytest.mark.integration
+Tick = Callable[..., Any]
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
@@ -31,14 +33,14 @@ def instance() -> Iterator[DagsterInstance]:
 
 
 def test_the_minutes_round_finds_a_crowded_site_without_a_run(
-    connection: psycopg.Connection, platform: Platform, instance: DagsterInstance
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance, tick: Tick
 ) -> None:
     connection.execute(
         "INSERT INTO live.occupancy (tenant_id, site_id, occupancy, capacity, event_at, received_at, landed_at)"
         " VALUES ('default', 'gym', 95, 100, now(), now(), now())"
     )
 
-    result = watch_hotspots(build_sensor_context(instance, resources={"platform": platform}))
+    result = tick(watch_hotspots, instance, database_url)
 
     assert isinstance(result, SensorResult)
     assert not result.run_requests
@@ -49,12 +51,16 @@ def test_the_minutes_round_finds_a_crowded_site_without_a_run(
 
 
 def test_late_data_become_an_alert_that_is_told_in_the_log(
-    connection: psycopg.Connection, platform: Platform, instance: DagsterInstance, caplog: pytest.LogCaptureFixture
+    connection: psycopg.Connection,
+    database_url: str,
+    instance: DagsterInstance,
+    tick: Tick,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     connection.execute("INSERT INTO ingest.offsets VALUES ('occupancy.events', 7, 'c', 't', 5, now() - interval '1 h')")
 
     def look() -> int:
-        result = watch_alerts(build_sensor_context(instance, resources={"platform": platform}))
+        result = tick(watch_alerts, instance, database_url)
         assert isinstance(result, SensorResult)
         [event] = result.asset_events
         assert event.asset_key == ALERTS
@@ -63,7 +69,7 @@ def test_late_data_become_an_alert_that_is_told_in_the_log(
     assert look() == 0  # pending
     connection.execute("UPDATE ops.alerts SET first_seen_at = now() - interval '6 min'")
     assert look() == 1
-    done = deliver_alerts(build_sensor_context(instance, resources={"platform": platform}))
+    done = tick(deliver_alerts, instance, database_url)
     assert isinstance(done, SkipReason) and "1 messages delivered" in str(done.skip_message)
     assert any(message.startswith("[high] data_late · occupancy.events") for message in caplog.messages)
     connection.execute("DELETE FROM ops.alerts")
@@ -71,24 +77,24 @@ def test_late_data_become_an_alert_that_is_told_in_the_log(
 
 
 def test_a_refresh_is_asked_for_once_when_the_ledger_moves(
-    connection: psycopg.Connection, platform: Platform, instance: DagsterInstance
+    connection: psycopg.Connection, database_url: str, instance: DagsterInstance, tick: Tick
 ) -> None:
     connection.execute("INSERT INTO ingest.offsets VALUES ('occupancy.events', 0, 'c', 't', 5, now())")
 
-    moved = new_landings(build_sensor_context(instance, resources={"platform": platform}))
+    moved = tick(new_landings, instance, database_url)
     assert isinstance(moved, SensorResult)
     # A dead letter changes no mart.
     connection.execute("INSERT INTO ingest.offsets VALUES ('occupancy.events.dlq', 0, 'c', 'd', 3, now())")
-    still = new_landings(build_sensor_context(instance, cursor=moved.cursor, resources={"platform": platform}))
+    still = tick(new_landings, instance, database_url, moved.cursor)
 
     assert len(moved.run_requests or []) == 1
     assert isinstance(still, SkipReason)
 
 
 def test_no_training_is_asked_for_before_there_is_anything_to_learn_from(
-    platform: Platform, instance: DagsterInstance
+    database_url: str, instance: DagsterInstance, tick: Tick
 ) -> None:
-    assert isinstance(no_champion(build_sensor_context(instance, resources={"platform": platform})), SkipReason)
+    assert isinstance(tick(no_champion, instance, database_url), SkipReason)
 
 
 def test_a_failing_job_is_one_alert_until_it_succeeds(connection: psycopg.Connection) -> None:
