@@ -10,7 +10,8 @@
     2. A block whose boardings and alightings differ by too much is `rejected`; one that has not ended yet is `open`.
     3. Both cumulative counts are scaled to the larger of the two totals (people are overlooked, hardly invented),
        rounded, and the alightings held at or below the boardings: no load is negative and the totals are kept.
-    4. Where there is no balanced load, the reported one counts, less what the device still reported when the block
+    4. A report beyond `most_people` comes from a broken counter and counts nobody, and no load is larger.
+    5. Where there is no balanced load, the reported one counts, less what the device still reported when the block
        began, at which point nobody was on board.
 
     `runs` names a relation with the columns of `runs_of_sites`, holding whole operating days; what else it has comes along.
@@ -25,16 +26,24 @@
                 -- A running total below the one before started again from zero.
                 when in_count < lag(in_count) over by_door then in_count
                 else coalesce(in_count - lag(in_count) over by_door, 0)
-            end as boarded,
+            end as came_in,
             case
                 when count_mode = 'delta' then out_count
                 when out_count < lag(out_count) over by_door then out_count
                 else coalesce(out_count - lag(out_count) over by_door, 0)
-            end as alighted
+            end as went_out
         from {{ runs }}
         window by_door as (
             partition by tenant_id, site_id, operating_date, device_id, door_id, count_mode order by event_at, run_number
         )
+    ),
+
+    believed as (
+        select
+            *,
+            case when came_in > {{ var("most_people") }} then 0 else came_in end as boarded,
+            case when went_out > {{ var("most_people") }} then 0 else went_out end as alighted
+        from since_last_report
     ),
 
     counted as (
@@ -47,7 +56,7 @@
                 or lead(event_at) over in_day - last_event_at >= interval '{{ var("door_layover_s") }} seconds'
                 or occupancy = 0
             ) is true as may_be_empty
-        from since_last_report
+        from believed
         window
             in_day as (partition by tenant_id, site_id, operating_date order by event_at, run_number),
             so_far as (in_day rows unbounded preceding)
@@ -145,10 +154,10 @@
         case when balance = 'balanced' then ons - offs end as balanced_load,
         case when balance = 'balanced' then ons - lag(ons, 1, 0::bigint) over in_block else boarded end as boardings,
         case when balance = 'balanced' then offs - lag(offs, 1, 0::bigint) over in_block else alighted end as alightings,
-        case
+        least({{ var("most_people") }}, case
             when balance = 'balanced' then ons - offs
             else greatest(0, coalesce(occupancy - reported_when_empty, boarded_so_far - alighted_so_far))
-        end as load
+        end) as load
     from scaled
     window in_block as (
         partition by tenant_id, site_id, operating_date, block order by event_at, run_number
@@ -156,7 +165,15 @@
 {%- endmacro %}
 
 
-{# A cumulative count on the way to `target` instead of `total`, rounded half up in whole numbers. #}
+{# A cumulative count on the way to `target` instead of `total`, rounded half up in whole numbers; in `numeric`, which is
+   slower, where the product does not fit a bigint. #}
 {% macro scale_count(so_far, total, target) -%}
-    coalesce((2 * {{ so_far }} * {{ target }} + {{ total }}) / nullif(2 * {{ total }}, 0), 0)
+    coalesce(
+        case
+            when {{ target }} < 2000000000
+                then (2 * {{ so_far }} * {{ target }} + {{ total }}) / nullif(2 * {{ total }}, 0)
+            else div(2 * {{ so_far }}::numeric * {{ target }} + {{ total }}, nullif(2 * {{ total }}, 0)::numeric)::bigint
+        end,
+        0
+    )
 {%- endmacro %}
