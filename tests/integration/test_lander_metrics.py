@@ -78,7 +78,8 @@ def test_a_landers_rows_rejects_and_lag_are_at_its_metrics_and_in_dagsters_figur
     assert len(lags) == contract.partitions
 
     state = stream_state(connection, contract, ends_if_known(stack.bootstrap_servers, [contract]))
-    assert state.rejects == rejects
+    # There, what the gateways refused counts as well.
+    assert all(state.rejects[reason] >= number for reason, number in rejects.items())
     assert state.lag == dict.fromkeys(range(contract.partitions), 0)
 
 
