@@ -18,9 +18,10 @@ LANDING_LOG = {"ingest.landing_batches": "landed_at", "ingest.rejected_messages"
 # first: a hotspot that goes would have to be taken out of each of its own.
 DECISIONS = {"ops.recommendations": "expires_at", "ops.hotspots": "ended_at", "ops.alerts": "ended_at"}
 PREDICTIONS = "forecast.occupancy_hourly"
+_LANDED = "last_landed_at"
 # A table that is not partitioned is cleared by the first of these columns that it has, and where it says when a row's
 # events landed, by that as well: history that was loaded lately is kept as long as what happened lately.
-_TIME_COLUMNS = ("hour", "service_date", _LANDED := "last_landed_at")
+_TIME_COLUMNS = ("hour", "service_date", _LANDED)
 # A partition cannot go while somebody reads the table; rather fail and try tomorrow than hold up every reader.
 _LOCK_TIMEOUT = "10s"
 

@@ -175,10 +175,11 @@ def fail_abandoned_runs(context: SensorEvaluationContext, platform: Platform) ->
     suspected = set(json.loads(context.cursor or "[]"))
     with platform.connection() as connection:
         gone = abandoned_runs(context.instance, connection)
-    for run_id in suspected & gone.keys():
+    still_gone = suspected & gone.keys()
+    for run_id in still_gone:
         context.instance.report_run_failed(gone[run_id], "The run's process is gone: killed, or with its machine.")
     return SensorResult(
-        skip_reason=SkipReason(f"{len(suspected & gone.keys())} abandoned runs failed; no run is needed"),
+        skip_reason=SkipReason(f"{len(still_gone)} abandoned runs failed; no run is needed"),
         cursor=json.dumps(sorted(gone.keys() - suspected)),
     )
 
