@@ -1,4 +1,4 @@
-"""One real PostgreSQL and one real Kafka for the whole run; a fresh database for every module that asks for one."""
+"""One real PostgreSQL and one real Kafka for the whole run; a fresh database and fresh topics for every module."""
 
 from __future__ import annotations
 
@@ -9,30 +9,46 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from kafka.admin import KafkaAdminClient
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from plimsoll.contracts import load_contracts
-from plimsoll.contracts.topics import create_topics
+from plimsoll.contracts.topics import create_topics, present_topics
 from plimsoll.database import migrate
 from plimsoll.settings import PROJECT_DIR
 from plimsoll.stack.local import LocalStack
 from plimsoll.stack.ports import free_port
 
+EXTERNAL_KAFKA = os.environ.get("PLIMSOLL_TEST_KAFKA")
 CONTRACTS_DIR = PROJECT_DIR / "data" / "contracts"
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[LocalStack]:
+def servers() -> Iterator[LocalStack]:
     """PostgreSQL and Kafka on free ports, or the servers that the environment names."""
     with tempfile.TemporaryDirectory(prefix="plimsoll-test-") as folder, _stack_in(Path(folder)) as running:
-        create_topics(running.bootstrap_servers, load_contracts(CONTRACTS_DIR).values())
         yield running
+
+
+@pytest.fixture(scope="module")
+def stack(servers: LocalStack) -> LocalStack:
+    """The servers, with topics that no other module has written to, unless the broker is somebody's own."""
+    if EXTERNAL_KAFKA is None:
+        _delete_topics(servers.bootstrap_servers)
+    create_topics(servers.bootstrap_servers, load_contracts(CONTRACTS_DIR).values())
+    return servers
+
+
+def _delete_topics(bootstrap_servers: str) -> None:
+    present = [topic for topic in present_topics(bootstrap_servers) if not topic.startswith("__")]
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+        admin.delete_topics(present)
 
 
 def _stack_in(folder: Path) -> LocalStack:
@@ -43,26 +59,26 @@ def _stack_in(folder: Path) -> LocalStack:
         kafka_port=free_port(),
         kafka_controller_port=free_port(),
         database_url=os.environ.get("PLIMSOLL_TEST_DATABASE_URL"),
-        bootstrap_servers=os.environ.get("PLIMSOLL_TEST_KAFKA"),
+        bootstrap_servers=EXTERNAL_KAFKA,
     )
 
 
 @pytest.fixture(scope="session")
-def new_database(stack: LocalStack) -> Callable[[str], AbstractContextManager[str]]:
+def new_database(servers: LocalStack) -> Callable[[str], AbstractContextManager[str]]:
     """Give `new_database(name)`: a migrated database for as long as its block lasts."""
 
     @contextmanager
     def create(name: str) -> Iterator[str]:
         unique = f"{name[:40]}_{uuid.uuid4().hex[:6]}"
-        with psycopg.connect(stack.database_url, autocommit=True) as admin:
+        with psycopg.connect(servers.database_url, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(unique)))
-        parts = conninfo_to_dict(stack.database_url) | {"dbname": unique}
+        parts = conninfo_to_dict(servers.database_url) | {"dbname": unique}
         url = f"postgresql://{parts['user']}:{parts['password']}@{parts['host']}:{parts['port']}/{unique}"
         migrate(url, CONTRACTS_DIR)
         try:
             yield url
         finally:
-            with psycopg.connect(stack.database_url, autocommit=True) as admin:
+            with psycopg.connect(servers.database_url, autocommit=True) as admin:
                 # Not WITH (FORCE): that may not end autovacuum, which a plain drop ends by itself.
                 admin.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = user",
