@@ -30,19 +30,19 @@ CONTRACTS_DIR = PROJECT_DIR / "data" / "contracts"
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[LocalStack]:
+def shared_stack() -> Iterator[LocalStack]:
     """PostgreSQL and Kafka on free ports, or the servers that the environment names."""
     with tempfile.TemporaryDirectory(prefix="plimsoll-test-") as folder, _stack_in(Path(folder)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def stack(servers: LocalStack) -> LocalStack:
+def stack(shared_stack: LocalStack) -> LocalStack:
     """The servers, with topics that no other module has written to, unless the broker is somebody's own."""
     if EXTERNAL_KAFKA is None:
-        _delete_topics(servers.bootstrap_servers)
-    create_topics(servers.bootstrap_servers, load_contracts(CONTRACTS_DIR).values())
-    return servers
+        _delete_topics(shared_stack.bootstrap_servers)
+    create_topics(shared_stack.bootstrap_servers, load_contracts(CONTRACTS_DIR).values())
+    return shared_stack
 
 
 def _delete_topics(bootstrap_servers: str) -> None:
@@ -64,21 +64,21 @@ def _stack_in(folder: Path) -> LocalStack:
 
 
 @pytest.fixture(scope="session")
-def new_database(servers: LocalStack) -> Callable[[str], AbstractContextManager[str]]:
+def new_database(shared_stack: LocalStack) -> Callable[[str], AbstractContextManager[str]]:
     """Give `new_database(name)`: a migrated database for as long as its block lasts."""
 
     @contextmanager
     def create(name: str) -> Iterator[str]:
         unique = f"{name[:40]}_{uuid.uuid4().hex[:6]}"
-        with psycopg.connect(servers.database_url, autocommit=True) as admin:
+        with psycopg.connect(shared_stack.database_url, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(unique)))
-        parts = conninfo_to_dict(servers.database_url) | {"dbname": unique}
+        parts = conninfo_to_dict(shared_stack.database_url) | {"dbname": unique}
         url = f"postgresql://{parts['user']}:{parts['password']}@{parts['host']}:{parts['port']}/{unique}"
         migrate(url, CONTRACTS_DIR)
         try:
             yield url
         finally:
-            with psycopg.connect(servers.database_url, autocommit=True) as admin:
+            with psycopg.connect(shared_stack.database_url, autocommit=True) as admin:
                 # Not WITH (FORCE): that may not end autovacuum, which a plain drop ends by itself.
                 admin.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = user",

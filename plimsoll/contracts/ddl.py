@@ -18,6 +18,8 @@ LANDING_COLUMNS = {
     "_broker_at": "timestamptz NOT NULL",
     "_landed_at": "timestamptz NOT NULL",
 }
+# Beside a level that accumulates: what was counted in its last minute, so that a repeat is known.
+COUNTED = "_counted"
 Columns = dict[str, dict[str, str]]
 """Table name (schema.table) to its columns and their types."""
 
@@ -39,6 +41,8 @@ def live_columns(contract: Contract, live: LiveState) -> dict[str, str]:
     kept = {name: contract.field(name).physical_type for name in (*live.key, *live.columns)}
     if live.sequence:
         kept[live.sequence] = contract.field(live.sequence).physical_type
+    if live.accumulate:
+        kept[COUNTED] = "bigint[]"
     return kept | {live.at: "timestamptz", "received_at": "timestamptz", "landed_at": "timestamptz"}
 
 
