@@ -418,10 +418,10 @@ def test_what_is_in_a_topic_created_again_is_not_landed_because_its_predecessor_
 
 @with_both_clients
 def test_a_producer_faster_than_the_database_does_not_fill_the_landers_memory(ground: Ground) -> None:
-    """Small events and big refused messages, 200 MB in all, while each landing takes at least half a second."""
+    """Small events and big refused messages, 200 MB in all, while each landing takes at least two seconds."""
     ground.execute(
         """
-        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.5); RETURN new; END$$;
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(2); RETURN new; END$$;
         CREATE TRIGGER slow BEFORE INSERT ON ingest.landing_batches FOR EACH ROW EXECUTE FUNCTION slow()
         """
     )
