@@ -7,31 +7,47 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from plimsoll.errors import PlimsollError
 
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 # The server notices within 11 s that a client's host has vanished; by default, after two hours.
 KEEPALIVES = {"tcp_keepalives_idle": "5s", "tcp_keepalives_interval": "2s", "tcp_keepalives_count": "3"}
-_SESSION = " ".join(f"-c {name}={value}" for name, value in ({"timezone": "UTC"} | KEEPALIVES).items())
 _MIGRATION_LOCK = 7_305_801  # any constant: two migrating processes wait for each other on it
 
 
 @contextmanager
 def connect(database_url: str, *, autocommit: bool = False) -> Iterator[psycopg.Connection]:
-    """A connection with the session in UTC.
+    """A connection with the session in UTC; what else the URL sets in its `options` holds.
 
     Raises:
         PlimsollError: the server cannot be reached; the message names the host, never the password.
     """
-    try:
-        connection = psycopg.connect(database_url, autocommit=autocommit, connect_timeout=10, options=_SESSION)
-    except psycopg.OperationalError as error:
-        info = psycopg.conninfo.conninfo_to_dict(database_url)
-        where = f"{info.get('host', 'localhost')}:{info.get('port', 5432)}/{info.get('dbname', '')}"
-        raise PlimsollError(f"PostgreSQL at {where} cannot be reached: {str(error).strip()}") from error
+    with reaching(database_url):
+        connection = psycopg.connect(
+            database_url, autocommit=autocommit, connect_timeout=10, options=_options(database_url)
+        )
     with connection:
         yield connection
+
+
+@contextmanager
+def reaching(database_url: str) -> Iterator[None]:
+    """Let a connection that fails say where to, never with which password."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        info = conninfo_to_dict(database_url)
+        where = f"{info.get('host', 'localhost')}:{info.get('port', 5432)}/{info.get('dbname', '')}"
+        raise PlimsollError(f"PostgreSQL at {where} cannot be reached: {str(error).strip()}") from error
+
+
+def _options(database_url: str) -> str:
+    """The session's options and those of the URL, which libpq would let replace each other; the last word counts."""
+    ours = [f"-c {name}={value}" for name, value in KEEPALIVES.items()]
+    theirs = str(conninfo_to_dict(database_url).get("options") or "")
+    return " ".join([*ours, theirs, "-c timezone=UTC"])  # commands show what they read as UTC
 
 
 def pending_migrations(connection: psycopg.Connection, contracts_dir: Path) -> list[Path]:
