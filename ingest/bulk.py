@@ -2,19 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import psycopg
 
-from ingest.lander.landing import Landing, Message
+from ingest.lander.landing import Landing, Message, first_line
 from ingest.lander.ledger import Position, open_position
+from ingest.lander.session import open_session
 from plimsoll.contracts import Contract
+from plimsoll.database import reaching
+from plimsoll.errors import PlimsollError
 
 # Kafka numbers partitions from zero; bulk loads keep their place in the ledger below it.
 SIMULATOR_PARTITION = -1
 REPLAY_PARTITION = -2  # dead letters that were replayed
 FIRST_FILE_PARTITION = -3  # files take this one or the next free one below it
 _SOURCE = "bulk"
+
+
+@contextmanager
+def bulk_session(database_url: str, command: str) -> Iterator[psycopg.Connection]:
+    """A session like a lander's, in autocommit, for a command that goes on where it stopped when it is run again.
+
+    Args:
+        database_url: settings in its `options`, such as a longer `lock_timeout`, hold.
+        command: what the session and its errors are called.
+
+    Raises:
+        PlimsollError: the database cannot be reached, or stopped what was done.
+    """
+    with reaching(database_url):
+        connection = open_session(database_url, f"plimsoll {command}")
+    try:
+        with connection:
+            yield connection
+    except psycopg.errors.UndefinedTable as error:
+        raise PlimsollError(
+            f"{command}: the tables are not there: {first_line(error)}; run `plimsoll migrate`"
+        ) from error
+    except psycopg.Error as error:
+        raise PlimsollError(
+            f"{command}: the database stopped it: {str(error).strip()}; {_remedy(error)}run the same command again: "
+            "it goes on where it stopped"
+        ) from error
+
+
+def _remedy(error: psycopg.Error) -> str:
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return "another session holds a lock that this one waited for in vain: let it finish, or end it, and "
+    return ""
 
 
 class BulkLoad:

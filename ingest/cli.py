@@ -54,8 +54,8 @@ def load(
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from ingest.bulk import bulk_session
     from ingest.load import load as load_file
-    from plimsoll.database import connect
     from plimsoll.settings import Settings
 
     settings = Settings.load()
@@ -69,7 +69,7 @@ def load(
         for plan in plans:
             task = progress.add_task(plan.file.name, total=None)
             started = time.monotonic()
-            with connect(settings.require_database_url(), autocommit=True) as connection:
+            with bulk_session(settings.require_database_url(), f"load {plan.file.name}") as connection:
                 options.require_tenant(connection, plan.tenant_id)
                 loaded = load_file(
                     connection, plan, stop, partial(_show, progress, task, plan.file.name),
@@ -186,9 +186,9 @@ def _readable(payload: bytes | None) -> str:
 def replay(since: Since = None, until: Until = None, topic: Topic = None, reason: Reason = None) -> None:
     """Try refused messages again by contracts and registry as they are now, and land what is valid, each once."""
     from ingest import rejects as letters
+    from ingest.bulk import bulk_session
     from ingest.gateways.admission import Admission
     from plimsoll.contracts import load_contracts
-    from plimsoll.database import connect
     from plimsoll.settings import Settings
 
     settings = Settings.load()
@@ -200,7 +200,7 @@ def replay(since: Since = None, until: Until = None, topic: Topic = None, reason
         unregistered_devices=settings.mode == "development",
         max_message_bytes=settings.max_body_bytes,
     )
-    with connect(settings.require_database_url(), autocommit=True) as connection:
+    with bulk_session(settings.require_database_url(), "rejects replay") as connection:
         selection = _selection(since, until, topic, reason)
         done = letters.replay(connection, contracts, admission, selection)
         parts = letters.count_parts(connection, selection)

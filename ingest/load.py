@@ -76,7 +76,8 @@ def load(
         on_sites: told about the file's sites before the first row lands: marts built meanwhile shall know them.
 
     Raises:
-        PlimsollError: the file cannot be read so, another load of it is under way, or the database went away.
+        PlimsollError: the file cannot be read so, or another load of it is under way.
+        psycopg.Error: the database cannot write, or went away; what has landed stays, another run goes on behind it.
     """
     try:
         with open_rows(plan.file) as file:
@@ -97,11 +98,6 @@ def load(
                 return loaded
     except FencedError as error:
         raise PlimsollError(f"{plan.file.name}: another process landed rows of it meanwhile: {error}") from error
-    except psycopg.Error as error:
-        raise PlimsollError(
-            f"{plan.file.name}: the database stopped the load: {str(error).strip()}; "
-            "run the same command again, it goes on where it stopped"
-        ) from error
 
 
 def _identity(plan: Plan, reader: RowReader) -> str:

@@ -6,7 +6,7 @@ letter, which keeps the coordinates that the message had in Kafka. What a gatewa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -147,7 +147,6 @@ def replay(
     contracts: Mapping[str, Contract],
     admission: Admission,
     selection: Selection,
-    on_batch: Callable[[Replayed], None] = lambda replayed: None,
 ) -> Replayed:
     """Judge dead letters by the contracts and the registry as they are now and land what is valid, each once.
 
@@ -160,10 +159,9 @@ def replay(
         contracts: by topic; messages of other topics are left alone.
         admission: judges what a gateway refused.
         selection: which messages; those that were landed by an earlier replay are passed over.
-        on_batch: told after each transaction what it did.
 
     Raises:
-        psycopg.Error: the database cannot write, or went away; what on_batch was told stays done.
+        psycopg.Error: the database cannot write, or went away; what has landed stays.
     """
     landing = Landing(contracts, keep_rejects=_keep_newest_reason)
     landing.prepare(connection)
@@ -178,7 +176,6 @@ def replay(
             done = Replayed(landed, len(letters) - landed)
         last_id = letters[-1].rejected_id
         total = Replayed(total.landed + done.landed, total.refused + done.refused)
-        on_batch(done)
 
 
 def _take(

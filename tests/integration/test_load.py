@@ -14,7 +14,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+from ingest.bulk import bulk_session
 from plimsoll.settings import PROJECT_DIR
 
 pytestmark = pytest.mark.integration
@@ -179,6 +181,53 @@ def test_ctrl_c_stops_after_the_chunk_in_hand_and_says_how_to_go_on(
     assert "run the same command again to go on" in told
     plimsoll("load", str(file), "--tenant", tenant)
     assert landed_of(connection, tenant) == (149_850, 149_850)
+
+
+def test_a_load_gives_up_on_a_lock_that_somebody_keeps_and_goes_on_when_it_is_run_again(
+    tmp_path: Path, connection: psycopg.Connection, tenant: str, database_url: str, plimsoll: Plimsoll
+) -> None:
+    file = big_file(tmp_path, 30_000)
+    check = f"event_id <> '15000' OR tenant_id <> '{tenant}' OR pg_advisory_xact_lock_shared(4711) IS NOT NULL"
+    connection.execute(f"ALTER TABLE raw.occupancy_events ADD CONSTRAINT held_up CHECK ({check})")
+    impatient = make_conninfo(database_url, options="-c lock_timeout=300ms")
+    try:
+        with psycopg.connect(database_url) as holder:
+            holder.execute("SELECT pg_advisory_xact_lock(4711)")
+            held_up = plimsoll("load", str(file), "--tenant", tenant, check=False, DATABASE_URL=impatient)
+            before = landed_of(connection, tenant)
+            holder.execute("LOCK TABLE registry.tenants IN ACCESS EXCLUSIVE MODE")
+            at_once = plimsoll("load", str(file), "--tenant", tenant, check=False, DATABASE_URL=impatient)
+        done = plimsoll("load", str(file), "--tenant", tenant)
+    finally:
+        connection.execute("ALTER TABLE raw.occupancy_events DROP CONSTRAINT held_up")
+
+    for refused in (held_up, at_once):
+        told = " ".join(refused.stderr.split())
+        assert refused.returncode == 1 and "another session holds a lock that this one waited for in vain" in told
+        assert "run the same command again: it goes on where it stopped" in told and "Traceback" not in told
+    assert before == (9_990, 9_990)
+    assert "29,970 rows landed, 30 rejected, 10,000 of them by an earlier run" in done.stdout
+    assert landed_of(connection, tenant) == (29_970, 29_970)
+
+
+def test_a_command_that_is_suspended_holds_up_nobody_for_ever(database_url: str) -> None:
+    with bulk_session(database_url, "test") as session:
+        [(waits, stands_still)] = session.execute(
+            "SELECT current_setting('lock_timeout'), current_setting('idle_in_transaction_session_timeout')"
+        ).fetchall()
+
+    assert (waits, stands_still) == ("5s", "30s")
+
+
+def test_a_load_before_the_first_migration_is_told_what_to_do(
+    tmp_path: Path, database_url: str, plimsoll: Plimsoll
+) -> None:
+    file = tmp_path / "lots.csv"
+    file.write_text("occupancy,ts_device\n1,2016-07-01T10:00Z\n")
+
+    done = plimsoll("load", str(file), check=False, DATABASE_URL=make_conninfo(database_url, dbname="template1"))
+
+    assert done.returncode == 1 and "run `plimsoll migrate`" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_two_loads_of_one_file_at_once_land_it_once(

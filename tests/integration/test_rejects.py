@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from kafka import KafkaProducer
+from psycopg.conninfo import make_conninfo
 
 from plimsoll.settings import PROJECT_DIR
 from plimsoll.stack.local import LocalStack
@@ -182,6 +183,31 @@ def test_a_replay_that_is_killed_lands_each_message_once_when_run_again(
     plimsoll("rejects", "replay")
 
     assert 0 < reached < count
+    assert [row[0] for row in landed(connection, site)] == list(range(count))
+
+
+def test_a_replay_gives_up_on_a_lock_that_somebody_keeps_and_goes_on_when_it_is_run_again(
+    connection: psycopg.Connection, database_url: str, plimsoll: Plimsoll
+) -> None:
+    site, count = f"held-{uuid.uuid4().hex[:8]}", 6_000
+    refuse(connection, site, count)
+    impatient = make_conninfo(database_url, options="-c lock_timeout=300ms")
+    check = f"occupancy < 5500 OR site_id <> '{site}' OR pg_advisory_xact_lock_shared(4711) IS NOT NULL"
+    connection.execute(f"ALTER TABLE raw.occupancy_events ADD CONSTRAINT held_up CHECK ({check})")
+    try:
+        with psycopg.connect(database_url) as holder:
+            holder.execute("SELECT pg_advisory_xact_lock(4711)")
+            refused = plimsoll("rejects", "replay", check=False, DATABASE_URL=impatient)
+            before = len(landed(connection, site))
+        done = plimsoll("rejects", "replay")
+    finally:
+        connection.execute("ALTER TABLE raw.occupancy_events DROP CONSTRAINT held_up")
+
+    told = " ".join(refused.stderr.split())
+    assert refused.returncode == 1 and "another session holds a lock that this one waited for in vain" in told
+    assert "run the same command again: it goes on where it stopped" in told and "Traceback" not in told
+    assert 0 < before < count
+    assert replayed(done)[0] == count - before
     assert [row[0] for row in landed(connection, site)] == list(range(count))
 
 
