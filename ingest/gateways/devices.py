@@ -19,6 +19,7 @@ TTL_S = 30.0
 MAX_AGE_S = 3600.0
 """How old a memory may be that stands in while the database does not answer."""
 MAX_REMEMBERED = 200_000
+"""Registered devices, and as many strangers beside them."""
 LONGEST_ID = 128
 
 REGISTRATIONS = """
@@ -82,8 +83,14 @@ class Registration:
 UNKNOWN = Registration()
 
 
+_Memory = OrderedDict[tuple[str, str], tuple[float, Registration]]
+"""(tenant_id, device_id) to what was answered and when, oldest first."""
+
+
 class Registrations:
     """A small memory before the registry, so that a device at 1 Hz does not cost a query each time.
+
+    Strangers have one of their own: anybody may send made-up names, which must not push out registered devices.
 
     Args:
         clock: seconds that only grow.
@@ -91,22 +98,29 @@ class Registrations:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str], tuple[float, Registration]] = OrderedDict()  # oldest first
+        self._registered: _Memory = OrderedDict()
+        self._strangers: _Memory = OrderedDict()
 
     def of(self, tenant_id: str, device_ids: Iterable[str], max_age_s: float = TTL_S) -> dict[str, Registration]:
         """Device to what is remembered about it; without those that the registry has to be asked about."""
         since = self._clock() - max_age_s
-        known = {device_id: self._known.get((tenant_id, device_id)) for device_id in device_ids}
+        known = {device_id: self._remembered((tenant_id, device_id)) for device_id in device_ids}
         return {device_id: found[1] for device_id, found in known.items() if found and found[0] > since}
+
+    def _remembered(self, key: tuple[str, str]) -> tuple[float, Registration] | None:
+        return self._registered.get(key) or self._strangers.get(key)
 
     def remember(self, tenant_id: str, answered: Mapping[str, Registration]) -> None:
         """Take what the registry answered, and forget the oldest where it becomes too much."""
         now = self._clock()
         for device_id, registration in answered.items():
-            self._known[tenant_id, device_id] = (now, registration)
-            self._known.move_to_end((tenant_id, device_id))
-        while len(self._known) > MAX_REMEMBERED:
-            self._known.popitem(last=False)
+            key = tenant_id, device_id
+            for memory in (self._registered, self._strangers):
+                memory.pop(key, None)
+            (self._registered if registration.is_known else self._strangers)[key] = (now, registration)
+        for memory in (self._registered, self._strangers):
+            while len(memory) > MAX_REMEMBERED:
+                memory.popitem(last=False)
 
     def bridge_outage(
         self, tenant_id: str, asked: Sequence[str], error: psycopg.OperationalError

@@ -73,6 +73,38 @@ def test_strangers_that_fill_the_memory_make_no_known_device_a_stranger(monkeypa
     assert asked == [{"d"}, {"x1", "x2", "x3"}], "only the oldest is forgotten"
 
 
+def test_strangers_push_no_registered_device_out_of_the_memory_which_stays_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(devices, "MAX_REMEMBERED", 3)
+    asked: list[set[str]] = []
+    known = registry(asked)
+
+    for name in ("d", "x1", "x2", "x3", "x4", "x5", "d", "x4", "x5", "x1"):
+        asyncio.run(known.look_up("t", [name]))
+
+    assert asked == [{"d"}, {"x1"}, {"x2"}, {"x3"}, {"x4"}, {"x5"}, {"x1"}]
+
+
+def test_of_a_device_that_is_registered_or_taken_out_only_the_newest_is_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, rows = Clock(), list[dict[str, Any]]()
+    monkeypatch.setattr(devices.Registrations.__init__, "__defaults__", (clock,))
+
+    async def find(tenant_id: str, device_ids: list[str]) -> list[dict[str, Any]]:
+        return rows
+
+    known, found = Devices(find), []
+    for answer in ([], [ROW], []):
+        rows[:] = answer
+        asyncio.run(known.look_up("t", ["d"]))
+        found.append(asyncio.run(known.look_up("t", ["d"]))["d"].is_known)
+        clock.now += TTL_S
+
+    assert found == [False, True, False]
+
+
 def test_a_device_stays_known_while_another_request_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "MAX_REMEMBERED", 3)
     answer = asyncio.Event()
