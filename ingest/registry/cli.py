@@ -167,8 +167,9 @@ def import_devices(
 ) -> None:
     """Register a file's devices; all rows or none.
 
-    One that is registered already is moved if the row names another site, and keeps its secret; one that was revoked is
-    refused. A row without a secret is a device that need not sign, unless --secrets-to is given.
+    One that is registered already is moved if the row names another site, now or at the row's valid_from, ends at the
+    row's valid_to, and keeps its secret; one that was revoked is refused. A row without a secret is a device that need
+    not sign, unless --secrets-to is given.
     """
     from ingest.registry.csv_files import read_entries
     from ingest.registry.entries import NewDevice
@@ -179,7 +180,7 @@ def import_devices(
         raise PlimsollError(f"--secrets-to {secrets_to}: the file exists; name a new one")
     with registry(tenant) as (connection, tenant_id), importing(file):
         done = import_devices(connection, tenant_id, entries, secrets_to)
-    typer.echo(f"registered {done.added:,}, moved {done.moved:,}, unchanged {done.unchanged:,}")
+    typer.echo(f"registered {done.added:,}, changed {done.changed:,}, unchanged {done.unchanged:,}")
 
 
 @devices.command("move")

@@ -260,8 +260,8 @@ def test_a_csv_of_devices_gets_secrets_in_a_private_file_and_moves_known_ones(
     assert stored(connection, device_id)[-1] == ("bus-9", made[0]["secret"], True)
     assert stored(connection, f"{device_id}-own") == [("bus-2", own, True)]
     assert stored(connection, f"{device_id}-plain") == [("bus-3", None, True)]
-    assert "registered 2, moved 0, unchanged 0" in first.stdout
-    assert "registered 1, moved 1, unchanged 1" in second.stdout
+    assert "registered 2, changed 0, unchanged 0" in first.stdout
+    assert "registered 1, changed 1, unchanged 1" in second.stdout
     assert refused.returncode == 1 and "registered with another secret" in refused.stderr
     assert stored(connection, f"{device_id}-new") == []
 
@@ -283,7 +283,7 @@ def test_a_revoked_device_in_a_file_is_refused_with_its_line_unless_it_is_regist
     assert f"{file}: line 3: device_id: the device '{device_id}' was revoked on" in refused.stderr
     assert f"plimsoll devices add {device_id}" in refused.stderr and "nothing was imported" in refused.stderr
     assert stored(connection, f"{device_id}-new") == []
-    assert "registered 1, moved 0, unchanged 0" in on_purpose.stdout
+    assert "registered 1, changed 0, unchanged 0" in on_purpose.stdout
     (old, new) = stored(connection, device_id)
     assert old == ("bus-2", secret, False)
     assert new[0] == "bus-3" and new[1] not in (None, secret)
@@ -308,7 +308,7 @@ def test_planned_and_past_devices_are_imported_again_without_change_or_refused_w
 
     assert stored(connection, device_id) == before
     if again == "devices":
-        assert "registered 0, moved 0, unchanged 2" in done.stdout
+        assert "registered 0, changed 0, unchanged 2" in done.stdout
     else:
         assert done.returncode == 1 and f"line 3: {'secret' if 'secret' in again else 'device_id'}: " in done.stderr
 
