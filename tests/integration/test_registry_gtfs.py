@@ -6,6 +6,7 @@ import subprocess
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ FEED = {
 def written(folder: Path, **changes: str | None) -> Path:
     folder.mkdir(exist_ok=True)
     for name, text in {**FEED, **{f"{n}.txt": t for n, t in changes.items()}}.items():
+        (folder / name).unlink(missing_ok=True)
         if text is not None:
             (folder / name).write_text(text)
     return folder
@@ -138,7 +140,84 @@ def test_headways_are_those_of_one_day_when_a_feed_holds_several_seasons(tmp_pat
         stop_times="\n".join(["trip_id,departure_time,stop_id,stop_sequence", *(f"{s},12:00:00,n,1" for s in seasons)]),
     )  # fmt: skip
 
-    assert read_feed(feed).headways() == {("1", 0): (None, 1800)}, "one of a season, and one that always runs"
+    assert read_feed(feed, TODAY).headways() == {("1", 0): (None, 1800)}, "one of a season, and one that always runs"
+
+
+TODAY = date(2026, 3, 2)  # a Monday
+
+
+def served(folder: Path, *, trips: dict[str, int], **calendars: str | None) -> tuple[int | None, int | None]:
+    """The headways of a feed with so many trips of each service at noon."""
+    names = [(f"{service}-{number}", service) for service, count in trips.items() for number in range(count)]
+    feed = written(
+        folder, frequencies=None, **calendars,
+        trips="\n".join(["trip_id,route_id,service_id,direction_id", *(f"{t},1,{s},0" for t, s in names)]),
+        stop_times="\n".join(["trip_id,arrival_time,stop_id,stop_sequence", *(f"{t},12:00:00,n,1" for t, _ in names)]),
+    )  # fmt: skip
+    return read_feed(feed, TODAY).headways()["1", 0]
+
+
+def exceptions(*days: tuple[str, str, int]) -> str:
+    return "\n".join(["service_id,date,exception_type", *(f"{s},{day},{kind}" for s, day, kind in days)])
+
+
+def test_a_feed_without_calendar_has_the_headways_of_the_working_days_that_its_dates_name(tmp_path: Path) -> None:
+    weeks = [TODAY + timedelta(weeks=n) for n in range(4)]
+    days = [("week", f"{monday + timedelta(days=d):%Y%m%d}", 1) for monday in weeks for d in range(5)]
+    sundays = [("sun", f"{monday + timedelta(days=6):%Y%m%d}", 1) for monday in weeks]
+
+    for calendar in (None, "service_id,wednesday,start_date,end_date\nsun,0,20260101,20261231\n"):
+        found = served(
+            tmp_path / "feed", trips={"week": 4, "sun": 9}, calendar=calendar,
+            calendar_dates=exceptions(*days, *sundays),
+        )  # fmt: skip
+        assert found == (None, 900)
+
+
+def test_days_on_which_a_service_is_taken_out_or_added_are_no_usual_days(tmp_path: Path) -> None:
+    wednesdays = [f"{TODAY + timedelta(days=2, weeks=n):%Y%m%d}" for n in range(9)]
+    calendar = (
+        "service_id,wednesday,sunday,start_date,end_date\nweek,1,0,20260302,20260503\nnever,1,0,20260302,20260503\n"
+        "sun,0,1,20260302,20260503\n"
+    )
+    holiday = [("week", wednesdays[0], 2), ("sun", wednesdays[0], 1)]
+    match_days = [("extra", wednesdays[3], 1), ("extra", wednesdays[4], 1)]
+    never = [("never", day, 2) for day in wednesdays]
+
+    found = served(
+        tmp_path / "feed", trips={"week": 4, "sun": 1, "extra": 6, "never": 5}, calendar=calendar,
+        calendar_dates=exceptions(*holiday, *match_days, *never),
+    )  # fmt: skip
+
+    assert found == (None, 900)
+
+
+def test_headways_are_those_of_the_weeks_ahead_or_of_the_last_that_the_feed_knows(tmp_path: Path) -> None:
+    def calendar(*rows: str) -> str:
+        return "\n".join(["service_id,wednesday,start_date,end_date", *rows])
+
+    trips = {"old": 6, "new": 4}
+    over = calendar("old,1,20100101,20251231", "new,1,20260101,20301231")
+    gone = calendar("old,1,20000101,20091231", "new,1,20100101,20121231")
+
+    left_over = calendar("old,1,20200101,20301231", "new,1,20260101,20260331")
+
+    assert served(tmp_path / "feed", trips=trips, calendar=over) == (None, 900)
+    assert served(tmp_path / "feed", trips=trips, calendar=gone) == (None, 900)
+    assert served(tmp_path / "feed", trips={"old": 1, "new": 3}, calendar=left_over) == (None, 900)
+
+
+def test_a_feed_of_a_weekend_has_its_headways_and_one_without_dates_says_what_is_taken(tmp_path: Path) -> None:
+    fair = exceptions(("fair", "20260307", 1), ("fair", "20260308", 1), ("x", "soon", 1), ("x", "20260307", 3))
+    feed = tmp_path / "feed"
+
+    assert served(feed, trips={"fair": 3, "x": 5}, calendar=None, calendar_dates=fair) == (None, 1200)
+    assert "2 service exceptions have no usable date or type and are left out" in read_feed(feed).warnings
+    assert served(feed, trips={"fair": 3, "x": 5}, calendar=None, calendar_dates=None) == (None, 720)
+    assert (
+        "calendar.txt and calendar_dates.txt tell no day with trips: headways are those of the service with most trips"
+        in read_feed(feed).warnings
+    )
 
 
 def test_columns_of_stop_times_that_nobody_reads_take_no_memory(tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
 from pathlib import Path, PurePosixPath
 from zoneinfo import available_timezones
 
 from ingest.registry.gtfs.repeated_ids import choose_shapes, tell_shapes_apart, tell_trips_apart
-from ingest.registry.gtfs.timetable import Frequency, ShapePoint, Stop, Timetable, Trip, weekday_services
+from ingest.registry.gtfs.service_days import ServiceDays
+from ingest.registry.gtfs.timetable import Frequency, ShapePoint, Stop, Timetable, Trip
 from plimsoll.errors import PlimsollError
 
 _TIME = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)")
@@ -27,8 +29,12 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError)
 Row = dict[str, str]
 
 
-def read_feed(path: Path) -> Timetable:
+def read_feed(path: Path, today: date | None = None) -> Timetable:
     """The timetable of a feed.
+
+    Args:
+        path: a folder or zip file.
+        today: headways are those of the weeks after it; by default the present day (UTC).
 
     Raises:
         PlimsollError: it cannot be read, or has no routes, no stops or no trip that calls at one.
@@ -53,6 +59,9 @@ def read_feed(path: Path) -> Timetable:
     frequencies = _frequencies(tables, trips, gaps)
     shapes = _shapes(shape_rows, gaps)
     choose_shapes(trips.values(), stops, shapes, own_shapes)
+    counts = Counter(trip.service_id for trip in trips.values())
+    calendar = tables.optional("calendar.txt") or [], tables.optional("calendar_dates.txt") or []
+    services = ServiceDays.of(*calendar, gaps).usual(counts, today or datetime.now(UTC).date())
     timetable = Timetable(
         time_zone=_time_zone(tables, gaps),
         route_names=names,
@@ -60,12 +69,12 @@ def read_feed(path: Path) -> Timetable:
         trips={trip_id: trip for trip_id, trip in trips.items() if trip.stop_ids},
         frequencies=[f for f in frequencies if trips[f.trip_id].stop_ids],
         shapes=shapes,
-        weekday_services=weekday_services(tables.optional("calendar.txt") or [], trips.values()),
+        weekday_services=services or frozenset(service for service, _ in counts.most_common(1)),
         warnings=[],
     )
     _count_what_is_left_out(timetable, trips, gaps)
     warnings = [f"{count:,} {what}" for what, count in gaps.items()]
-    timetable.warnings += [*_missing_files(timetable, has_times), *warnings]
+    timetable.warnings += [*_missing_files(timetable, has_times, bool(services)), *warnings]
     return timetable
 
 
@@ -242,13 +251,18 @@ def _count_what_is_left_out(timetable: Timetable, trips: dict[str, Trip], gaps: 
         gaps["trips name a shape that is not there"] = lost
 
 
-def _missing_files(timetable: Timetable, has_times: bool) -> list[str]:
+def _missing_files(timetable: Timetable, has_times: bool, has_days: bool) -> list[str]:
     warnings = []
     if not timetable.shapes:
         warnings.append("shapes.txt is missing or empty: routes have no line on the map, only stops")
     if not timetable.frequencies:
         what = "headways follow from the trips' starts" if has_times else "headways stay unknown"
         warnings.append(f"frequencies.txt is missing or empty: {what}")
+    if not has_days:
+        warnings.append(
+            "calendar.txt and calendar_dates.txt tell no day with trips: "
+            "headways are those of the service with most trips"
+        )
     if not has_times:
         warnings.append("stop_times.txt gives no times: it is taken for the order of the stops only")
     return warnings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -118,21 +118,6 @@ class Timetable:
             if is_timed and trip.starts_s is not None and trip.service_id in self.weekday_services:
                 by_hour[trip.route_key][trip.starts_s // 3600] += 1
         return by_hour
-
-
-def weekday_services(calendar: Iterable[dict[str, str]], trips: Iterable[Trip]) -> frozenset[str]:
-    """The services of a usual Wednesday, that on which most trips run; those of most trips where no calendar says."""
-    counts = Counter(trip.service_id for trip in trips)
-    periods = [
-        (row.get("start_date") or "", row.get("end_date") or "99999999", row.get("service_id", ""))
-        for row in calendar
-        if row.get("wednesday") == "1"
-    ]
-    # Feeds hold several seasons side by side. Most services run together on a day on which some period begins.
-    days = sorted({start for start, _, _ in periods})
-    by_day = [frozenset(service for start, end, service in periods if start <= day <= end) for day in days]
-    best = max(by_day, key=lambda services: sum(counts[service] for service in services), default=frozenset[str]())
-    return best if best & counts.keys() else frozenset(service for service, _ in counts.most_common(1))
 
 
 def _headway(departures_per_hour: Iterable[float]) -> int | None:
