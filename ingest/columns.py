@@ -101,6 +101,9 @@ class RowReader:
             self.constants["site_id"] = plan.file.name.split(".")[0]
         self._order_by = plan.order_by
         self.columns = None if self._whole else [*mapping.values(), *([plan.order_by] if plan.order_by else [])]
+        for name in self.columns or []:
+            if (file.columns or ()).count(name) > 1:
+                raise PlimsollError(f"{plan.file.name}: two columns are called '{name}'; give each a name of its own")
         self._fields = [(name, _converter(contract.field(name))) for name in mapping]
         self._given = {n: _converter(contract.field(n))(v) for n, v in self.constants.items()}
         self._given["tenant_id"] = plan.tenant_id

@@ -94,6 +94,8 @@ class _Csv:
         self.size = path.stat().st_size
         self._text = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="surrogateescape", newline="")
         header = self._text.readline(MAX_LINE_BYTES)
+        if _is_other_encoding(header):
+            raise PlimsollError(f"{path.name}: the first line is not UTF-8: save it as UTF-8")
         delimiter = max(_DELIMITERS, key=header.count)
         self.columns = tuple(name.strip() for name in next(csv.reader([header], delimiter=delimiter), []))
         self._rows = csv.reader(self._text, delimiter=delimiter)
@@ -118,6 +120,11 @@ class _Csv:
             if not rows:
                 return
             yield [_picked(row, wanted, width) for row in rows]
+
+
+def _is_other_encoding(text: str) -> bool:
+    """Whether bytes are no UTF-8 (of a Windows code page, say), or UTF-16, of which every other one is NUL."""
+    return any("\udc80" <= character <= "\udcff" or character == "\0" for character in text)
 
 
 def _picked(row: list[str], wanted: list[int], width: int) -> Record:
@@ -179,13 +186,10 @@ class _Parquet:
     """Read by batches within row groups, only the columns that are wanted."""
 
     def __init__(self, path: Path) -> None:
-        import pyarrow as pa
         from pyarrow import parquet
 
-        try:
+        with _arrow_errors(path.name):
             self._file = parquet.ParquetFile(path, memory_map=True, pre_buffer=False)
-        except pa.ArrowInvalid as error:
-            raise PlimsollError(f"{path.name}: cannot be read: {error}") from error
         self._name = path.name
         self.size = path.stat().st_size
         self.columns = tuple(self._file.schema_arrow.names)
@@ -197,18 +201,32 @@ class _Parquet:
     def chunks(self, columns: Sequence[str] | None) -> Iterator[list[Record]]:
         assert columns is not None
         unique = list(dict.fromkeys(columns))
-        for name in unique:
-            if self.columns.count(name) > 1:
-                raise PlimsollError(f"{self._name}: two columns are called '{name}'; give each a name of its own")
-        for batch in self._file.iter_batches(batch_size=CHUNK_ROWS, columns=unique, use_threads=False):
-            values = {name: _values(batch.column(name)) for name in unique}
-            yield list(zip(*(values[name] for name in columns), strict=True))
-            self._rows_read += batch.num_rows
+        with _arrow_errors(self._name):
+            for batch in self._file.iter_batches(batch_size=CHUNK_ROWS, columns=unique, use_threads=False):
+                values = {name: _values(batch.column(name)) for name in unique}
+                yield list(zip(*(values[name] for name in columns), strict=True))
+                self._rows_read += batch.num_rows
+
+
+@contextmanager
+def _arrow_errors(name: str) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise PlimsollError(f"{name}: cannot be read: {error}") from error
 
 
 def _values(column: Any) -> list[Any]:
     import pyarrow as pa
 
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):  # which nobody has checked
+        column = column.cast(pa.large_binary())
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):  # many programs write text so
+        return [value and value.decode("utf-8", "surrogateescape") for value in column.to_pylist()]
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":  # Python's times end at microseconds
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
     try:

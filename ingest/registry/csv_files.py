@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -36,8 +36,10 @@ def read_entries(file: Path, kind: type[Entry], key: Sequence[str]) -> dict[int,
             reader = csv.DictReader(opened, delimiter=";" if header.count(";") > header.count(",") else ",")
             columns = [name.strip() for name in reader.fieldnames or []]
             reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            rows = [(reader.line_num, row) for row in reader if any(map(_is_told, row.values()))]
+    except UnicodeDecodeError as error:
+        raise PlimsollError(f"{file} cannot be read: it is not UTF-8: save it as UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise PlimsollError(f"{file} cannot be read: {error}") from error
     _check_columns(file, columns, kind, key)
     entries, wrong, seen = dict[int, Entry](), list[str](), dict[tuple[str, ...], int]()
@@ -45,7 +47,7 @@ def read_entries(file: Path, kind: type[Entry], key: Sequence[str]) -> dict[int,
         try:
             if None in row:
                 raise PlimsollError("more cells than the header has columns")
-            entry = kind.model_validate({n: v.strip() for n, v in row.items() if v is not None and v.strip()})
+            entry = kind.model_validate({name: cell.strip() for name, cell in row.items() if _is_told(cell)})
             identity = tuple(str(getattr(entry, name)) for name in key)
             first = seen.setdefault(identity, line)
             if first != line:
@@ -65,6 +67,11 @@ def read_entries(file: Path, kind: type[Entry], key: Sequence[str]) -> dict[int,
     return entries
 
 
+def _is_told(cell: Any) -> bool:
+    """Whether a cell, or those beyond the header, says anything; spreadsheets leave empty rows at the end."""
+    return bool(cell.strip() if isinstance(cell, str) else cell)
+
+
 @contextmanager
 def at_line(line: int) -> Iterator[None]:
     """Let what the registry refuses name the line that asked for it."""
@@ -77,7 +84,10 @@ def at_line(line: int) -> Iterator[None]:
 def _check_columns(file: Path, columns: list[str], kind: type[BaseModel], key: Sequence[str]) -> None:
     known = list(kind.model_fields)
     unknown = [name for name in columns if name not in known]
+    twice = [name for name in columns if columns.count(name) > 1]
     missing = [name for name in key if name not in columns and kind.model_fields[name].is_required()]
+    if twice:
+        raise PlimsollError(f"{file}: two columns are called '{twice[0]}'")
     if unknown or missing:
         problem = f"unknown column '{unknown[0]}'" if unknown else f"no column '{missing[0]}'"
         raise PlimsollError(f"{file}: {problem}; columns may be {', '.join(known)}")

@@ -226,6 +226,8 @@ def test_a_capacity_that_was_the_sum_of_the_places_follows_them(connection: psyc
         ("site_id,kind,capacity\na,bus,0\n", "line 2: capacity: input should be greater than or equal to 1"),
         ("site_id,kind,lat\na,bus,1\n", "line 2: lat, lon: a position needs both"),
         ("site_id,kind\na,bus,extra\n", "line 2: more cells than the header has columns"),
+        ("site_id,kind,name,name\na,bus,x,y\n", "two columns are called 'name'"),
+        ("site_id,kind,name\na,bus,\udce4\n", "cannot be read: it is not UTF-8: save it as UTF-8"),
         ("", "no column 'site_id'"),
     ],
 )
@@ -234,11 +236,22 @@ def test_a_wrong_csv_names_the_line_and_changes_nothing(tmp_path: Path, text: st
     from plimsoll.errors import PlimsollError
 
     file = tmp_path / "sites.csv"
-    file.write_text(text)
+    file.write_text(text, errors="surrogateescape")
 
     with pytest.raises(PlimsollError) as raised:
         read_entries(file, NewSite, ["site_id"])
     assert complaint in str(raised.value)
+
+
+def test_rows_that_a_spreadsheet_left_empty_are_none(tmp_path: Path) -> None:
+    from ingest.registry.csv_files import read_entries
+
+    file = tmp_path / "sites.csv"
+    file.write_text("\ufeffsite_id;kind;name\r\na;bus;\r\n;;\r\n ; ;\r\nb;venue;B\r\n")
+
+    assert [(line, site.site_id) for line, site in read_entries(file, NewSite, ["site_id"]).items()] == [
+        (2, "a"), (5, "b"),
+    ]  # fmt: skip
 
 
 def test_a_csv_of_devices_gets_secrets_in_a_private_file_and_moves_known_ones(

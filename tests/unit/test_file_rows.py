@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -131,13 +132,42 @@ def test_a_time_beyond_all_calendars_is_refused_alone(tmp_path: Path) -> None:
     assert refused == [("invalid_field", "ts_device"), ("missing_field", "ts_device"), ("invalid_field", "ts_device")]
 
 
-def test_parquet_columns_of_one_name_are_told(tmp_path: Path) -> None:
-    names = ["Lot", "Places", "Cars", "Cars", "When"]
-    table = pa.Table.from_arrays([pa.array([number]) for number in range(5)], names=names)
-    parquet.write_table(table, tmp_path / "lots.parquet")
+def test_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    names = ["Lot", "Places", "Cars", "When", "Cars"]
+    file = tmp_path / "lots.parquet"
+    parquet.write_table(pa.Table.from_arrays([pa.array(["1"])] * 5, names=names), file)
 
-    with pytest.raises(PlimsollError, match=r"lots\.parquet: two columns are called 'Cars'"):
-        rows(plan(tmp_path / "lots.parquet"))
+    for twice in (file, csv(tmp_path, ",".join(names) + "\nA,1,1,2016-07-01,2\n")):
+        with pytest.raises(PlimsollError, match="two columns are called 'Cars'"):
+            rows(plan(twice))
+
+
+def test_parquet_text_that_was_written_as_bytes_is_text(tmp_path: Path) -> None:
+    file = tmp_path / "lots.parquet"
+    sites = pa.array([b"P1", "P\u00e4".encode(), b"\xe4", None], pa.binary())
+
+    for column in (sites, sites.dictionary_encode(), sites.view(pa.string()), sites.cast(pa.large_binary())):
+        table = pa.table({"site_id": column, "occupancy": [1, 2, 3, 4], "ts_device": ["2016-07-01"] * 4})
+        parquet.write_table(table, file)
+        first, second, *refused = landed(plan(file, {}))
+
+        assert (first.site_id, second.site_id) == ("P1", "P\u00e4")
+        assert refused == [("not_json", None), ("missing_field", "site_id")]
+
+
+def test_a_damaged_parquet_file_is_told_wherever_the_damage_is(tmp_path: Path) -> None:
+    file, table = tmp_path / "lots.parquet", pa.table({"occupancy": [1] * 9, "ts_device": ["2016-07-01"] * 9})
+    parquet.write_table(table, file, compression="none", use_dictionary=False, write_statistics=False)
+    good = file.read_bytes()
+
+    told = set()
+    for place in range(4, len(good), 2):
+        file.write_bytes(good[:place] + bytes([good[place] ^ 0x81]) + good[place + 1 :])
+        with suppress(PlimsollError):
+            rows(plan(file, {}))
+            continue
+        told.add(place)
+    assert len(told) > len(good) / 4
 
 
 def test_ndjson_without_a_mapping_is_the_messages_themselves(tmp_path: Path) -> None:
@@ -214,6 +244,8 @@ def test_the_size_of_a_chunk_makes_no_difference(
         ("lots.csv", b"", "first line must name the columns"),
         ("lots.csv", b'Lot,Places,Cars,When\nA,1,1,"2016-01-01\n' + b"x" * 200_000, "quotation mark left open"),
         ("lots.csv", b"Lot,Places,Cars,When\nA,1,1,soon\n", "'soon' cannot be read as ts_device"),
+        ("lots.csv", "Lot,Places,Cars,When\n".encode("utf-16"), "not UTF-8: save it as UTF-8"),
+        ("lots.csv", "Gr\u00f6\u00dfe,Places,Cars,When\n".encode("cp1252"), "not UTF-8: save it as UTF-8"),
         ("lots.csv.gz", b"Lot,Places", "Not a gzipped file"),
         ("lots.csv.gz", gzip.compress(b"Lot,Places", mtime=0)[:10] + b"\xff" * 20, "lots.csv.gz: cannot be read"),
         ("lots.parquet", b"Lot,Places", "cannot be read"),
