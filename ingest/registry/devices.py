@@ -128,6 +128,12 @@ def exchange_secret(
         old_until = min(now + overlap, last.valid_to) if last.secret else now
         new = replace(last, secret=secrets.token_urlsafe(32), valid_from=now)
         write(connection, tenant_id, Changes([new], [(r, old_until) for r in counting if r.valid_to > old_until]))
+        # Where a move is planned, the old secret must not come back with it.
+        connection.execute(
+            "UPDATE registry.devices SET secret = %s"
+            " WHERE tenant_id = %s AND device_id = %s AND valid_from > %s AND secret IS NOT DISTINCT FROM %s",
+            [new.secret, tenant_id, device_id, now, last.secret],
+        )
     return ExchangedSecret(str(new.secret), old_until.astimezone(UTC) if old_until > now else None)
 
 

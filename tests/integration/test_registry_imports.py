@@ -63,6 +63,18 @@ def test_a_planned_move_outlives_an_old_secret_and_ends_when_the_registration_do
     assert dated(connection, device_id)[-1][1] == secret
 
 
+def test_a_planned_move_takes_the_secret_that_is_exchanged_before_it(
+    connection: psycopg.Connection, device_id: str
+) -> None:
+    add_device(connection, "default", NewDevice(device_id=device_id, site_id="bus-1"))
+    taken(connection, device_id, site_id="bus-2", valid_from=SOON)
+
+    secret = exchange_secret(connection, "default", device_id, timedelta(hours=1)).secret
+
+    assert [row[:3:2] for row in dated(connection, device_id)][2:] == [("bus-2", SOON)]
+    assert [row[1] == secret for row in dated(connection, device_id)] == [False, True, True]
+
+
 def test_a_move_beside_another_that_is_planned_is_refused_and_one_from_now_on_leaves_it(
     connection: psycopg.Connection, device_id: str
 ) -> None:
