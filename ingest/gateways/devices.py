@@ -28,14 +28,14 @@ REGISTRATIONS = """
         (array_agg(site_id ORDER BY valid_from DESC) FILTER (WHERE is_valid))[1] AS site_id,
         array_agg(secret) FILTER (WHERE is_valid AND secret IS NOT NULL) AS secrets,
         bool_or(is_valid) AS is_valid,
-        array_agg(site_id ORDER BY valid_from DESC) FILTER (WHERE is_past) AS past_site_ids,
-        array_agg(nullif(valid_from, '-infinity') ORDER BY valid_from DESC) FILTER (WHERE is_past) AS past_from,
-        array_agg(valid_to ORDER BY valid_from DESC) FILTER (WHERE is_past) AS past_to
+        array_agg(site_id ORDER BY valid_from DESC) FILTER (WHERE is_other) AS other_site_ids,
+        array_agg(nullif(valid_from, '-infinity') ORDER BY valid_from DESC) FILTER (WHERE is_other) AS other_from,
+        array_agg(nullif(valid_to, 'infinity') ORDER BY valid_from DESC) FILTER (WHERE is_other) AS other_to
     FROM (
         SELECT
             *,
             valid_from <= now() AND now() < valid_to AS is_valid,
-            valid_to <= now() AND site_id IS NOT NULL AS is_past
+            (valid_to <= now() OR now() < valid_from) AND site_id IS NOT NULL AS is_other
         FROM registry.devices
         WHERE tenant_id = %(tenant_id)s AND device_id = ANY(%(device_ids)s)
     ) AS assigned
@@ -45,16 +45,16 @@ REGISTRATIONS = """
 Rows = Sequence[Mapping[str, Any]]
 
 
-class PastSite(NamedTuple):
-    """A site that a device counted for, and from when (None: ever) until when."""
+class OtherSite(NamedTuple):
+    """A site that a device counted for or will, and from when (None: ever) until when (None: for good)."""
 
     site_id: str
     valid_from: datetime | None
-    valid_to: datetime
+    valid_to: datetime | None
 
     def covers(self, at: datetime) -> bool:
-        """Whether it counted for the site then."""
-        return (self.valid_from is None or self.valid_from <= at) and at < self.valid_to
+        """Whether it counts for the site then."""
+        return (self.valid_from is None or self.valid_from <= at) and (self.valid_to is None or at < self.valid_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +66,18 @@ class Registration:
         secrets: with one of these it signs; empty when it need not.
         is_known: whether it was ever registered.
         is_valid: whether a registration counts now; one that is known and not valid was revoked, or is not yet due.
-        past: the sites that it counted for before.
+        others: the sites that it counted for before, or will by a move that is planned.
     """
 
     site_id: str | None = None
     secrets: tuple[str, ...] = ()
     is_known: bool = False
     is_valid: bool = False
-    past: tuple[PastSite, ...] = ()
+    others: tuple[OtherSite, ...] = ()
 
     def site_at(self, at: datetime) -> str | None:
-        """The site that a count of that time is for: a past one's while it was registered there, else the present."""
-        return next((past.site_id for past in self.past if past.covers(at)), self.site_id)
+        """The site that a count of that time is for: another one while it is registered there, else the present one."""
+        return next((other.site_id for other in self.others if other.covers(at)), self.site_id)
 
 
 UNKNOWN = Registration()
@@ -147,13 +147,13 @@ def registrations(asked: Iterable[str], rows: Rows) -> dict[str, Registration]:
 
 
 def _registration(row: Mapping[str, Any]) -> Registration:
-    past = zip(row["past_site_ids"] or (), row["past_from"] or (), row["past_to"] or (), strict=True)
+    others = zip(row["other_site_ids"] or (), row["other_from"] or (), row["other_to"] or (), strict=True)
     return Registration(
         site_id=row["site_id"],
         secrets=tuple(row["secrets"] or ()),
         is_known=True,
         is_valid=row["is_valid"],
-        past=tuple(PastSite(*facts) for facts in past),
+        others=tuple(OtherSite(*facts) for facts in others),
     )
 
 

@@ -138,7 +138,8 @@ def test_a_venue_count_that_comes_after_a_move_is_for_the_site_of_its_time(
         "INSERT INTO registry.devices (tenant_id, device_id, site_id, valid_from, valid_to) VALUES"
         " ('default', %(id)s, 'gym', '-infinity', '2025-02-01Z'),"
         " ('default', %(id)s, 'pool', '2025-02-01Z', '2025-03-01Z'),"
-        " ('default', %(id)s, 'annex', '2025-04-01Z', 'infinity')", {"id": device},
+        " ('default', %(id)s, 'annex', '2025-04-01Z', now() + interval '1 hour'),"
+        " ('default', %(id)s, 'tower', now() + interval '1 hour', 'infinity')", {"id": device},
     )  # fmt: skip
     months = {1: "gym", 2: "pool", 3: "annex", 4: "annex"}  # in March it was registered nowhere
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from ingest.gateways.devices import MAX_AGE_S, TTL_S, Devices, Registration
 
 ROW = {
     "device_id": "d", "site_id": "gym", "secrets": ["s"], "is_valid": True,
-    "past_site_ids": None, "past_from": None, "past_to": None,
+    "other_site_ids": None, "other_from": None, "other_to": None,
 }  # fmt: skip
 
 
@@ -51,6 +52,16 @@ def test_a_device_is_asked_for_once_in_a_while_known_or_not(monkeypatch: pytest.
 
     assert (found["d"].site_id, found["stranger"].is_known) == ("gym", False)
     assert asked == [{"d", "stranger"}, {"d"}, {"d", "stranger"}]
+
+
+def test_a_planned_move_counts_from_its_time_on_however_old_the_memory_is() -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    row = ROW | {"other_site_ids": ["annex", "pool"], "other_from": [at, None], "other_to": [None, at - timedelta(9)]}
+
+    found = devices.registrations(["d"], [row])["d"]
+
+    times = [at - timedelta(10), at - timedelta(seconds=1), at, at + timedelta(99)]
+    assert [found.site_at(time) for time in times] == ["pool", "gym", "annex", "annex"]
 
 
 def test_names_that_the_registry_cannot_hold_are_not_asked_for() -> None:
