@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from forecasting.local_grid import DAY_HOURS, LocalGrid, wall_clock
-from forecasting.panel import Ints, PanelError
+from forecasting.local_grid import DAY_HOURS, LocalGrid
+from forecasting.panel import HOUR_NS, Ints, PanelError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +24,7 @@ ALWAYS_KNOWN = -(2**62)
 # Local days kept beyond the last observation, for targets that lie ahead.
 AHEAD_DAYS = 60
 REQUIRED = ("site_id", "start", "end", "kind")
+HOUR_S = 3600
 # Those whose every instant can be counted in nanoseconds.
 YEARS = range(1678, 2262)
 
@@ -36,15 +37,16 @@ class Event:
         site_id: a site, or `*`.
         start_h: first hour, counted from 1970-01-01 00:00 on the clock that `is_local` names.
         end_h: the hour after the last.
-        is_local: on the site's wall clock; otherwise UTC.
+        is_local: on the site's wall clock, in whole hours; otherwise UTC, with parts of hours, which are other hours
+            on a clock that is half an hour off.
         kind: one of KINDS.
         name: what people call it; equal names are the same event in different years.
         known_ns: when it became known, UTC nanoseconds; ALWAYS_KNOWN where the calendar does not say.
     """
 
     site_id: str
-    start_h: int
-    end_h: int
+    start_h: float
+    end_h: float
     is_local: bool
     kind: str
     name: str
@@ -102,9 +104,10 @@ class Events:
         for entry in self.entries:
             if entry.site_id != EVERY_SITE and entry.site_id not in position:
                 continue
-            start, end = entry.start_h, entry.end_h
+            start, end = int(entry.start_h), int(entry.end_h)
             if not entry.is_local:
-                start, end = _local_hours(start, grid.tz), _local_hours(end, grid.tz)
+                start = _local_seconds(entry.start_h, grid.tz) // HOUR_S
+                end = -(-_local_seconds(entry.end_h, grid.tz) // HOUR_S)
             first = grid.first_day * DAY_HOURS
             sites.setdefault((entry.known_ns, start - first, end - first, entry.kind, entry.name), []).append(
                 entry.site_id
@@ -202,7 +205,9 @@ def _entry(number: int, row: dict[Any, Any], end_is_included: bool) -> Event:
         raise PanelError(f"calendar: row {number}: give 'start' and 'end' both with a time zone or both without")
     is_local = start.tzinfo is None
     whole_days = is_local and start == start.normalize() and end == end.normalize()
-    start_h, end_h = int(start.value // 3_600_000_000_000), -int(-end.value // 3_600_000_000_000)
+    start_h, end_h = start.value / HOUR_NS, end.value / HOUR_NS
+    if is_local:
+        start_h, end_h = start.value // HOUR_NS, -(-end.value // HOUR_NS)
     end_h += DAY_HOURS if whole_days and end_is_included else 0
     if end_h <= start_h:
         raise PanelError(f"calendar: column 'end', row {number}: {row['end']} is not after the start {row['start']}")
@@ -240,6 +245,9 @@ def _text(value: Any) -> str:
     return "" if value is None or pd.isna(value) else str(value).strip()
 
 
-def _local_hours(utc_hours: int, tz: str) -> int:
-    day, hour = wall_clock(np.array([utc_hours * 3_600_000_000_000]), tz)
-    return int(day[0] * DAY_HOURS + hour[0])
+def _local_seconds(utc_hours: float, tz: str) -> int:
+    """Seconds since 1970-01-01 00:00 on a wall clock."""
+    import pandas as pd
+
+    stamp = pd.Timestamp(round(utc_hours * HOUR_S), unit="s", tz="UTC").tz_convert(tz).tz_localize(None)
+    return int(stamp.value // 10**9)

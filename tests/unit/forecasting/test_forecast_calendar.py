@@ -121,6 +121,25 @@ def test_days_without_time_are_whole_and_the_last_is_included():
 
 
 @pytest.mark.parametrize(
+    ("tz", "offset"), [("Asia/Kolkata", "+05:30"), ("Australia/Adelaide", "+10:30"), ("Asia/Jakarta", "+07:00")]
+)
+@pytest.mark.parametrize(("start", "end"), [("11:00", "13:00"), ("11:15", "12:45"), ("10:40", "10:50")])
+def test_an_entry_with_an_offset_counts_for_the_hours_of_the_same_clock_times_without_one(
+    panel, tz, offset, start, end
+):
+    data = build_panel(panel)
+    hours = []
+    for suffix in ("", offset):
+        event = ["*", f"2026-03-18T{start}{suffix}", f"2026-03-18T{end}{suffix}", "closure", "works", None]
+        events = Events.from_json(Events.from_frame(calendar(event)).to_json())
+        (zone,) = build_zones(data, zones(data.sites, tz), np.zeros(2, dtype=np.int64), events)
+        (entry,) = zone.events.entries
+        hours.append((entry.start % 24, entry.end % 24))
+
+    assert hours == [(int(start[:2]), -(-int(end[:2] + end[3:]) // 100))] * 2
+
+
+@pytest.mark.parametrize(
     ("row", "says"),
     [
         (["*", "2026-03-18", "2026-03-18", "fair", "", None], "column 'kind', row 1: 'fair' is none of holiday"),
