@@ -143,6 +143,29 @@ def test_headways_are_those_of_one_day_when_a_feed_holds_several_seasons(tmp_pat
     assert read_feed(feed, TODAY).headways() == {("1", 0): (None, 1800)}, "one of a season, and one that always runs"
 
 
+def test_numbers_that_a_spreadsheet_wrote_are_read_and_those_beyond_reason_left_out(
+    connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    feed = written(
+        tmp_path / "feed",
+        trips="trip_id,route_id,service_id,direction_id,shape_id\ndown,1,week,1.0,line\n",
+        stop_times="trip_id,stop_id,stop_sequence\ndown,n,1.0\ndown,s,2.0\ndown,m,\u00b2\ndown,m,99999999999\n",
+        stops="stop_id,stop_lat,stop_lon,location_type\nn,-6.1,106.8,1.0\nm,-6.2,106.8,99999\ns,-6.3,106.8,\n",
+        frequencies="trip_id,start_time,end_time,headway_secs\ndown,06:00:00,09:00:00,99999999999\n",
+        shapes="shape_id,shape_pt_lat,shape_pt_lon,shape_pt_sequence\nline,-6.1,106.8,1.0\nline,-6.2,106.8,99999999999\n",
+    )  # fmt: skip
+
+    counts = store_feed(connection, "numbers", read_feed(feed))
+
+    assert (counts["route directions"], counts["stops"], counts["frequencies"], counts["shapes"]) == (1, 3, 0, 1)
+    [trip] = rows(connection, "SELECT direction_id, stops FROM registry.trips WHERE tenant_id = %s", "numbers")
+    assert trip == (1, 2)
+    kinds = rows(
+        connection, "SELECT location_type FROM registry.stops WHERE tenant_id = %s ORDER BY stop_id", "numbers"
+    )
+    assert kinds == [(0,), (1,), (0,)]
+
+
 TODAY = date(2026, 3, 2)  # a Monday
 
 
@@ -157,7 +180,7 @@ def served(folder: Path, *, trips: dict[str, int], **calendars: str | None) -> t
     return read_feed(feed, TODAY).headways()["1", 0]
 
 
-def exceptions(*days: tuple[str, str, int]) -> str:
+def exceptions(*days: tuple[str, str, float]) -> str:
     return "\n".join(["service_id,date,exception_type", *(f"{s},{day},{kind}" for s, day, kind in days)])
 
 
@@ -208,7 +231,7 @@ def test_headways_are_those_of_the_weeks_ahead_or_of_the_last_that_the_feed_know
 
 
 def test_a_feed_of_a_weekend_has_its_headways_and_one_without_dates_says_what_is_taken(tmp_path: Path) -> None:
-    fair = exceptions(("fair", "20260307", 1), ("fair", "20260308", 1), ("x", "soon", 1), ("x", "20260307", 3))
+    fair = exceptions(("fair", "20260307", 1), ("fair", "20260308.0", 1.0), ("x", "soon", 1), ("x", "20260307", 3))
     feed = tmp_path / "feed"
 
     assert served(feed, trips={"fair": 3, "x": 5}, calendar=None, calendar_dates=fair) == (None, 1200)
@@ -267,6 +290,7 @@ def test_trips_and_shapes_that_share_an_id_are_told_apart(tmp_path: Path) -> Non
         ({"routes": None}, "routes.txt is missing"),
         ({"trips": "trip_id,route_id\n"}, "trips.txt is empty"),
         ({"stops": "stop_id,stop_name\na,A\n"}, "stops.txt: no column 'stop_lat'"),
+        ({"routes": "route_id,route_long_name\n1,A\0B\n"}, "routes.txt: not UTF-8 CSV: it holds NUL"),
         ({"stop_times": None}, "no trip has a known stop: stop_times.txt is missing or empty"),
         (
             {"stop_times": "trip_id,stop_id,stop_sequence\nother-1,n,1\nother-1,s,2\n"},

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import zipfile
 import zlib
 from collections import Counter
@@ -17,12 +16,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path, PurePosixPath
 from zoneinfo import available_timezones
 
+from ingest.registry.gtfs.cells import degrees, seconds, whole
 from ingest.registry.gtfs.repeated_ids import choose_shapes, tell_shapes_apart, tell_trips_apart
 from ingest.registry.gtfs.service_days import ServiceDays
 from ingest.registry.gtfs.timetable import Frequency, ShapePoint, Stop, Timetable, Trip
 from plimsoll.errors import PlimsollError
 
-_TIME = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)")
+_LAST_LOCATION_TYPE = 4  # boarding area
 _STOP_TIMES = ("trip_id", "stop_id", "stop_sequence", "departure_time", "arrival_time")
 """What is read of stop_times.txt: it may have millions of rows, and as many columns again that nobody needs."""
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError)
@@ -96,6 +96,8 @@ class _Tables:
         content = self._read(name)
         if content is None:
             return None
+        if b"\0" in content:
+            raise PlimsollError(f"{self._path}, {name}: not UTF-8 CSV: it holds NUL")
         try:
             text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
             reader = csv.reader(text, skipinitialspace=True)
@@ -150,13 +152,13 @@ def _feed_folder(path: Path, members: Iterable[str]) -> PurePosixPath:
 def _stops(tables: _Tables, gaps: Counter[str]) -> dict[str, Stop]:
     stops = {}
     for row in tables.required("stops.txt", "stop_id", "stop_lat", "stop_lon"):
-        lat, lon = _degrees(row["stop_lat"], 90), _degrees(row["stop_lon"], 180)
+        lat, lon = degrees(row["stop_lat"], 90), degrees(row["stop_lon"], 180)
         if lat is None or lon is None:
             gaps["stops have no usable position and are left out"] += 1
             continue
         stops[row["stop_id"]] = Stop(
             row["stop_id"], row.get("stop_name") or row["stop_id"], lat, lon,
-            int(row["location_type"]) if row.get("location_type", "").isdigit() else 0,
+            whole(row.get("location_type", ""), _LAST_LOCATION_TYPE) or 0,
             row.get("parent_station") or None, row.get("platform_code") or None,
         )  # fmt: skip
     return stops
@@ -168,11 +170,11 @@ def _trips(rows: list[Row], routes: dict[str, str], gaps: Counter[str]) -> dict[
         if row["route_id"] not in routes:
             gaps["trips belong to no route of routes.txt and are left out"] += 1
             continue
-        direction = row.get("direction_id", "")
-        if direction not in ("0", "1"):
+        direction = whole(row.get("direction_id", ""), 1)
+        if direction is None:
             gaps["trips name no direction and count for direction 0"] += 1
         trips[row["trip_id"]] = Trip(
-            row["trip_id"], row["route_id"], 1 if direction == "1" else 0, row.get("service_id", ""),
+            row["trip_id"], row["route_id"], direction or 0, row.get("service_id", ""),
             row.get("trip_headsign") or None, row.get("shape_id") or None,
         )  # fmt: skip
     return trips
@@ -187,12 +189,12 @@ def _add_stop_times(rows: list[Row], trips: dict[str, Trip], stops: dict[str, St
             gaps["stop times belong to no trip and are left out"] += 1
         elif row.get("stop_id") not in stops:
             gaps["stop times name no known stop and are left out"] += 1
-        elif not row.get("stop_sequence", "").isdigit():
+        elif (sequence := whole(row.get("stop_sequence", ""))) is None:
             gaps["stop times have no place in their trip and are left out"] += 1
         else:
-            at = _seconds(row.get("departure_time") or row.get("arrival_time") or "")
+            at = seconds(row.get("departure_time") or row.get("arrival_time") or "")
             has_times |= at is not None
-            calls.setdefault(row["trip_id"], []).append((int(row["stop_sequence"]), row["stop_id"], at))
+            calls.setdefault(row["trip_id"], []).append((sequence, row["stop_id"], at))
     for trip_id, found in calls.items():
         found.sort(key=lambda call: call[0])
         trips[trip_id].stop_ids = [stop_id for _, stop_id, _ in found]
@@ -203,11 +205,11 @@ def _add_stop_times(rows: list[Row], trips: dict[str, Trip], stops: dict[str, St
 def _frequencies(tables: _Tables, trips: dict[str, Trip], gaps: Counter[str]) -> list[Frequency]:
     frequencies: dict[tuple[str, int], Frequency] = {}
     for row in tables.optional("frequencies.txt") or []:
-        start, end = _seconds(row.get("start_time", "")), _seconds(row.get("end_time", ""))
-        headway = int(row["headway_secs"]) if row.get("headway_secs", "").isdigit() else 0
+        start, end = seconds(row.get("start_time", "")), seconds(row.get("end_time", ""))
+        headway = whole(row.get("headway_secs", ""))
         if row.get("trip_id") not in trips:
             gaps["frequencies belong to no trip and are left out"] += 1
-        elif start is None or end is None or start >= end or headway <= 0:
+        elif start is None or end is None or start >= end or not headway:
             gaps["frequencies have no usable times or headway and are left out"] += 1
         elif (row["trip_id"], start) in frequencies:
             gaps["frequencies begin when another of their trip does and are left out"] += 1
@@ -220,12 +222,12 @@ def _frequencies(tables: _Tables, trips: dict[str, Trip], gaps: Counter[str]) ->
 def _shapes(rows: list[Row], gaps: Counter[str]) -> list[ShapePoint]:
     points: dict[tuple[str, int], ShapePoint] = {}
     for row in rows:
-        lat, lon = _degrees(row.get("shape_pt_lat", ""), 90), _degrees(row.get("shape_pt_lon", ""), 180)
-        sequence = row.get("shape_pt_sequence", "")
-        if lat is None or lon is None or not sequence.isdigit() or not row.get("shape_id"):
+        lat, lon = degrees(row.get("shape_pt_lat", ""), 90), degrees(row.get("shape_pt_lon", ""), 180)
+        sequence = whole(row.get("shape_pt_sequence", ""))
+        if lat is None or lon is None or sequence is None or not row.get("shape_id"):
             gaps["shape points cannot be used and are left out"] += 1
         else:
-            points[row["shape_id"], int(sequence)] = ShapePoint(row["shape_id"], int(sequence), lat, lon)
+            points[row["shape_id"], sequence] = ShapePoint(row["shape_id"], sequence, lat, lon)
     return list(points.values())
 
 
@@ -266,17 +268,3 @@ def _missing_files(timetable: Timetable, has_times: bool, has_days: bool) -> lis
     if not has_times:
         warnings.append("stop_times.txt gives no times: it is taken for the order of the stops only")
     return warnings
-
-
-def _seconds(text: str) -> int | None:
-    """Seconds after the start of the service day; 25:10:00 is ten past one on the next morning."""
-    match = _TIME.fullmatch(text)
-    return int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3]) if match else None
-
-
-def _degrees(text: str, limit: int) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if -limit <= value <= limit else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from ingest.registry.gtfs.cells import whole
 from ingest.registry.gtfs.timetable import ShapePoint, Stop, Trip
 
 Row = dict[str, str]
@@ -78,18 +79,21 @@ def choose_shapes(
 def _runs(rows: Iterable[Row], key: str, sequence: str, wanted: set[str]) -> dict[str, list[list[Row]]]:
     """The rows of each wanted key in runs whose sequence grows."""
     runs: dict[str, list[list[Row]]] = defaultdict(list)
+    places: dict[str, int] = {}
     for name, place, row in _placed(rows, key, sequence):
         if name not in wanted:
             continue
         own = runs[name]
-        if not own or place <= int(own[-1][-1][sequence]):
+        if not own or place <= places[name]:
             own.append([])
         own[-1].append(row)
+        places[name] = place
     return runs
 
 
 def _placed(rows: Iterable[Row], key: str, sequence: str) -> Iterator[tuple[str, int, Row]]:
-    return ((row.get(key, ""), int(row[sequence]), row) for row in rows if row.get(sequence, "").isdigit())
+    placed = ((row.get(key, ""), whole(row.get(sequence, "")), row) for row in rows)
+    return ((name, place, row) for name, place, row in placed if place is not None)
 
 
 def _untaken(name: str, taken: set[str]) -> str:

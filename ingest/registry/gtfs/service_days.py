@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from ingest.registry.gtfs.cells import whole
+
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _WEDNESDAY, _WORKING_DAYS = range(2, 3), range(5)
 _AHEAD_DAYS = 12 * 7
@@ -43,16 +45,14 @@ class ServiceDays:
         """What the rows of calendar.txt and calendar_dates.txt say."""
         days = cls()
         for row in calendar:
-            weekdays = frozenset(number for number, name in enumerate(WEEKDAYS) if row.get(name) == "1")
+            weekdays = frozenset(number for number, name in enumerate(WEEKDAYS) if whole(row.get(name, "")) == 1)
             first, last = _day(row.get("start_date")), _day(row.get("end_date"))
             days.periods.append(
                 Period(row.get("service_id", ""), weekdays, first or date.min.toordinal(), last or date.max.toordinal())
             )
         for row in dates:
-            day, changed = (
-                _day(row.get("date")),
-                {"1": days.added, "2": days.removed}.get(row.get("exception_type", "")),
-            )
+            day, kind = _day(row.get("date")), whole(row.get("exception_type", ""))
+            changed = {1: days.added, 2: days.removed}.get(kind or 0)
             if day is None or changed is None:
                 gaps["service exceptions have no usable date or type and are left out"] += 1
             else:
@@ -96,6 +96,6 @@ class ServiceDays:
 
 def _day(text: str | None) -> int | None:
     try:
-        return date.fromisoformat(text or "").toordinal()
+        return date.fromisoformat((text or "").removesuffix(".0")).toordinal()
     except ValueError:
         return None
