@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import psycopg
 
-from ingest.lander.landing import Landing, Message, first_line
+from ingest.lander.landing import Landing, Message
 from ingest.lander.ledger import Position, open_position
 from ingest.lander.session import open_session
 from plimsoll.contracts import Contract
-from plimsoll.database import reaching
+from plimsoll.database import migrated, reaching
 from plimsoll.errors import PlimsollError
 
 # Kafka numbers partitions from zero; bulk loads keep their place in the ledger below it.
@@ -35,12 +35,8 @@ def bulk_session(database_url: str, command: str) -> Iterator[psycopg.Connection
     with reaching(database_url):
         connection = open_session(database_url, f"plimsoll {command}")
     try:
-        with connection:
+        with connection, migrated():
             yield connection
-    except psycopg.errors.UndefinedTable as error:
-        raise PlimsollError(
-            f"{command}: the tables are not there: {first_line(error)}; run `plimsoll migrate`"
-        ) from error
     except psycopg.Error as error:
         raise PlimsollError(
             f"{command}: the database stopped it: {str(error).strip()}; {_remedy(error)}run the same command again: "

@@ -107,11 +107,11 @@ def list_(
     from rich.console import Console
 
     from ingest import rejects as letters
-    from plimsoll.database import connect
+    from plimsoll.database import connect, migrated
     from plimsoll.settings import Settings
 
     selection = _selection(since, until, topic, reason)
-    with connect(Settings.load().require_database_url(), autocommit=True) as connection:
+    with connect(Settings.load().require_database_url(), autocommit=True) as connection, migrated():
         counts = letters.count_by_reason(connection, selection)
         examples = letters.newest(connection, selection, newest)
     console = Console()
@@ -158,10 +158,10 @@ def _examples_table(examples: list[DeadLetter]) -> object:
 def show(rejected_id: Annotated[int, typer.Argument(metavar="ID", help="As `rejects list` gives it.")]) -> None:
     """Show one refused message: where it came from, why it was refused, and what it was."""
     from ingest.rejects import find
-    from plimsoll.database import connect
+    from plimsoll.database import connect, migrated
     from plimsoll.settings import Settings
 
-    with connect(Settings.load().require_database_url(), autocommit=True) as connection:
+    with connect(Settings.load().require_database_url(), autocommit=True) as connection, migrated():
         letter = find(connection, rejected_id)
     if letter is None:
         raise PlimsollError(f"there is no refused message {rejected_id}; `plimsoll rejects list` shows their numbers")

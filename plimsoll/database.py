@@ -43,6 +43,16 @@ def reaching(database_url: str) -> Iterator[None]:
         raise PlimsollError(f"PostgreSQL at {where} cannot be reached: {str(error).strip()}") from error
 
 
+@contextmanager
+def migrated() -> Iterator[None]:
+    """Let whatever needs a table of the platform's own that is not there say how to get it."""
+    try:
+        yield
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        reason = str(error).splitlines()[0]
+        raise PlimsollError(f"the tables are not there: {reason}; run `plimsoll migrate`") from error
+
+
 def _options(database_url: str) -> str:
     """The session's options and those of the URL, which libpq would let replace each other; the last word counts."""
     ours = [f"-c {name}={value}" for name, value in KEEPALIVES.items()]

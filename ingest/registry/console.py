@@ -25,11 +25,11 @@ CsvFile = Annotated[Path, typer.Argument(help="A CSV file whose columns are name
 @contextmanager
 def registry(tenant: str | None) -> Iterator[tuple[psycopg.Connection, str]]:
     """A connection to the registry, and the tenant: the one named, or the default one."""
-    from plimsoll.database import connect
+    from plimsoll.database import connect, migrated
     from plimsoll.settings import Settings
 
     settings = Settings.load()
-    with connect(settings.require_database_url(), autocommit=True) as connection:
+    with connect(settings.require_database_url(), autocommit=True) as connection, migrated():
         yield connection, tenant or settings.default_tenant
 
 

@@ -219,17 +219,6 @@ def test_a_command_that_is_suspended_holds_up_nobody_for_ever(database_url: str)
     assert (waits, stands_still) == ("5s", "30s")
 
 
-def test_a_load_before_the_first_migration_is_told_what_to_do(
-    tmp_path: Path, database_url: str, plimsoll: Plimsoll
-) -> None:
-    file = tmp_path / "lots.csv"
-    file.write_text("occupancy,ts_device\n1,2016-07-01T10:00Z\n")
-
-    done = plimsoll("load", str(file), check=False, DATABASE_URL=make_conninfo(database_url, dbname="template1"))
-
-    assert done.returncode == 1 and "run `plimsoll migrate`" in done.stderr and "Traceback" not in done.stderr
-
-
 def test_two_loads_of_one_file_at_once_land_it_once(
     tmp_path: Path, connection: psycopg.Connection, tenant: str, platform_env: dict[str, str]
 ) -> None:
