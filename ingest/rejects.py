@@ -24,6 +24,8 @@ from ingest.lander.ledger import open_position
 from plimsoll.contracts import Contract, InvalidEvent
 
 REPLAY_BATCH = 5_000
+REPLAY_BYTES = 32 * 1024 * 1024  # of values; judged and landed, they take a multiple of it
+_FETCHED = 50
 # Of a message that was too large for it, a gateway keeps the beginning, which would be judged as if it were all.
 _IS_PART = sql.SQL("(address IS NOT NULL AND octet_length(value) IS NOT DISTINCT FROM {})").format(KEPT_OF_LONGER)
 _SOURCE = "rejects"
@@ -188,8 +190,16 @@ def _take(
         ORDER BY rejected_id LIMIT {} FOR UPDATE SKIP LOCKED
         """
     ).format(after_id, list(contracts), selection.condition(), _IS_PART, REPLAY_BATCH)
-    with connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
-        return cursor.execute(query).fetchall()
+    taken, size = list[DeadLetter](), 0
+    # A cursor of the server's locks only what is fetched of it: a few, for they may be large.
+    with connection.cursor(name="dead_letters", row_factory=class_row(DeadLetter)) as cursor:
+        cursor.itersize = _FETCHED
+        for letter in cursor.execute(query):
+            taken.append(letter)
+            size += len(letter.value or b"")
+            if size >= REPLAY_BYTES:
+                break
+    return taken
 
 
 def _admitted(connection: psycopg.Connection, admission: Admission, letters: Sequence[DeadLetter]) -> list[Message]:

@@ -16,6 +16,9 @@ import pytest
 from kafka import KafkaProducer
 from psycopg.conninfo import make_conninfo
 
+from ingest import rejects
+from ingest.gateways.admission import Admission
+from plimsoll.contracts import load_contracts
 from plimsoll.settings import PROJECT_DIR
 from plimsoll.stack.local import LocalStack
 
@@ -166,6 +169,24 @@ def test_replays_at_the_same_time_land_each_message_once(
         " FROM raw.occupancy_events WHERE site_id = %s GROUP BY _topic", [site],
     ).fetchone()  # fmt: skip
     assert covered == (True,), "what is above the ledger's watermark would never reach the marts"
+
+
+def test_large_messages_are_replayed_by_fewer_at_once(
+    connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = f"large-{uuid.uuid4().hex[:8]}"
+    refuse(connection, site, 40)
+    monkeypatch.setattr(rejects, "REPLAY_BYTES", 10 * len(event(site, occupancy=10)))
+    contracts = load_contracts(PROJECT_DIR / "data" / "contracts")
+    admission = Admission(contracts, unregistered_devices=True, max_message_bytes=1_000)
+
+    rejects.replay(connection, contracts, admission, rejects.Selection(reason="invalid_field"))
+
+    batches = connection.execute(
+        "SELECT count(*) FROM raw.occupancy_events WHERE site_id = %s GROUP BY _landed_at", [site]
+    ).fetchall()
+    assert sum(count for (count,) in batches) == 40
+    assert max(count for (count,) in batches) <= 10 + 1
 
 
 def test_a_replay_that_is_killed_lands_each_message_once_when_run_again(
