@@ -223,10 +223,11 @@ def _values(column: Any) -> list[Any]:
 
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):  # which nobody has checked
-        column = column.cast(pa.large_binary())
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):  # many programs write text so
-        return [value and value.decode("utf-8", "surrogateescape") for value in column.to_pylist()]
+    # Strings are unchecked bytes, and many programs write text as bytes.
+    kinds = pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_fixed_size_binary
+    if any(is_kind(column.type) for is_kind in (*kinds, pa.types.is_large_binary)):
+        texts = column.cast(pa.large_binary()).to_pylist()
+        return [None if text is None else text.decode("utf-8", "surrogateescape") for text in texts]
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":  # Python's times end at microseconds
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
     try:
