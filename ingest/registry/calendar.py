@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 from uuid import UUID
 
 import psycopg
@@ -43,7 +43,19 @@ EVENTS = """
     LIMIT %(limit)s
 """
 
+_INSERT = """
+    INSERT INTO registry.calendar_events (tenant_id, site_id, starts_at, ends_at, kind, name, known_at)
+    VALUES (%s, %s, %s, %s, %s, %s, coalesce(%s, clock_timestamp()))
+"""
+
 Row = dict[str, Any]
+_Identity = tuple[str, datetime, datetime, str, str]
+"""(site_id, start, end, kind, name)"""
+
+
+class _Stored(NamedTuple):
+    calendar_event_id: UUID
+    known_at: datetime
 
 
 class NewCalendarEvent(BaseModel):
@@ -129,14 +141,10 @@ def add_event(connection: psycopg.Connection, tenant_id: str, event: NewCalendar
     """
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         put_tenant(connection, tenant_id)
-        _require_site(connection, tenant_id, event.site_id)
+        _require_site(event, _known_sites(connection, tenant_id, [event.site_id]))
         row = cursor.execute(
-            """
-            INSERT INTO registry.calendar_events (tenant_id, site_id, starts_at, ends_at, kind, name, known_at)
-            VALUES (%s, %s, %s, %s, %s, %s, coalesce(%s, clock_timestamp()))
-            RETURNING calendar_event_id, site_id, starts_at, ends_at, kind, name, known_at, created_at
-            """,
-            [tenant_id, event.site_id, event.start, event.end, event.kind, event.name, event.known_at],
+            _INSERT + " RETURNING calendar_event_id, site_id, starts_at, ends_at, kind, name, known_at, created_at",
+            _values(tenant_id, event),
         ).fetchone()
     assert row is not None
     return row
@@ -148,23 +156,25 @@ def import_events(connection: psycopg.Connection, tenant_id: str, events: Mappin
     Raises:
         RegistryError: unknown_site; the message names the line.
     """
-    done = Imported()
-    with connection.transaction():
+    added, changed = list[NewCalendarEvent](), list[tuple[datetime | None, str, UUID]]()
+    with connection.transaction(), connection.cursor() as cursor:
+        stored = _same_events(connection, tenant_id, events.values())
+        sites = _known_sites(connection, tenant_id, {event.site_id for event in events.values()})
         for line, event in events.items():
-            there = _same_event(connection, tenant_id, event)
+            there = stored.get(_identity(event))
             if there is None:
                 with at_line(line):
-                    add_event(connection, tenant_id, event)
-                done.added += 1
-            elif event.known_at in (None, there["known_at"]):
-                done.unchanged += 1
-            else:
-                connection.execute(
-                    "UPDATE registry.calendar_events SET known_at = %s WHERE tenant_id = %s AND calendar_event_id = %s",
-                    [event.known_at, tenant_id, there["calendar_event_id"]],
-                )
-                done.changed += 1
-    return done
+                    _require_site(event, sites)
+                added.append(event)
+            elif event.known_at not in (None, there.known_at):
+                changed.append((event.known_at, tenant_id, there.calendar_event_id))
+        if added:
+            put_tenant(connection, tenant_id)
+        cursor.executemany(_INSERT, [_values(tenant_id, event) for event in added])
+        cursor.executemany(
+            "UPDATE registry.calendar_events SET known_at = %s WHERE tenant_id = %s AND calendar_event_id = %s", changed
+        )
+    return Imported(len(added), len(changed), len(events) - len(added) - len(changed))
 
 
 def remove_event(connection: psycopg.Connection, tenant_id: str, calendar_event_id: UUID) -> None:
@@ -181,36 +191,54 @@ def remove_event(connection: psycopg.Connection, tenant_id: str, calendar_event_
         raise RegistryError("unknown_event", f"no event '{calendar_event_id}' is in the calendar", "calendar_event_id")
 
 
-def _require_site(connection: psycopg.Connection, tenant_id: str, site_id: str) -> None:
-    """Refuse a site that is neither registered nor heard: an event of it would never count."""
-    known = connection.execute(
+def _known_sites(connection: psycopg.Connection, tenant_id: str, site_ids: Iterable[str]) -> set[str]:
+    """Those of the sites and series that are registered or heard, and the sign for all."""
+    rows = connection.execute(
         """
-        SELECT 1 FROM registry.sites WHERE tenant_id = %(tenant)s AND site_id = %(site)s
-        UNION ALL
-        SELECT 1 FROM registry.routes
-        WHERE tenant_id = %(tenant)s AND 'route:' || route_id || ':' || direction_id = %(site)s
-        UNION ALL
-        SELECT 1 FROM live.occupancy WHERE tenant_id = %(tenant)s AND site_id = %(site)s
-        UNION ALL
-        SELECT 1 FROM live.traffic WHERE tenant_id = %(tenant)s AND stream_id::text = %(site)s
-        LIMIT 1
+        SELECT site_id FROM registry.sites WHERE tenant_id = %(tenant)s AND site_id = ANY(%(sites)s)
+        UNION
+        SELECT 'route:' || route_id || ':' || direction_id FROM registry.routes
+        WHERE tenant_id = %(tenant)s AND 'route:' || route_id || ':' || direction_id = ANY(%(sites)s)
+        UNION
+        SELECT site_id FROM live.occupancy WHERE tenant_id = %(tenant)s AND site_id = ANY(%(sites)s)
+        UNION
+        SELECT stream_id::text FROM live.traffic WHERE tenant_id = %(tenant)s AND stream_id::text = ANY(%(sites)s)
         """,
-        {"tenant": tenant_id, "site": site_id},
-    ).fetchone()
-    if site_id != EVERY_SITE and known is None:
-        raise RegistryError("unknown_site", f"no site or series '{site_id}' is known; write * for all", "site_id")
+        {"tenant": tenant_id, "sites": list(site_ids)},
+    )
+    return {EVERY_SITE, *(site_id for (site_id,) in rows)}
 
 
-def _same_event(connection: psycopg.Connection, tenant_id: str, event: NewCalendarEvent) -> Row | None:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(
-            """
-            SELECT calendar_event_id, known_at FROM registry.calendar_events
-            WHERE tenant_id = %s AND site_id = %s AND starts_at = %s AND ends_at = %s AND kind = %s AND name = %s
-            ORDER BY known_at LIMIT 1
-            """,
-            [tenant_id, event.site_id, event.start, event.end, event.kind, event.name],
-        ).fetchone()
+def _require_site(event: NewCalendarEvent, known: Collection[str]) -> None:
+    """Refuse a site that is neither registered nor heard: an event of it would never count."""
+    if event.site_id not in known:
+        raise RegistryError("unknown_site", f"no site or series '{event.site_id}' is known; write * for all", "site_id")
+
+
+def _same_events(
+    connection: psycopg.Connection, tenant_id: str, events: Iterable[NewCalendarEvent]
+) -> dict[_Identity, _Stored]:
+    """Those of the events that are in the calendar; of equal ones the one that was known first."""
+    columns = [list(column) for column in zip(*map(_identity, events), strict=True)] or [[]] * 5
+    rows = connection.execute(
+        """
+        SELECT site_id, starts_at, ends_at, kind, name, calendar_event_id, known_at
+        FROM registry.calendar_events
+        JOIN unnest(%s::text[], %s::timestamp[], %s::timestamp[], %s::text[], %s::text[])
+            AS told (site_id, starts_at, ends_at, kind, name) USING (site_id, starts_at, ends_at, kind, name)
+        WHERE tenant_id = %s ORDER BY known_at DESC
+        """,
+        [*columns, tenant_id],
+    )
+    return {row[:5]: _Stored(*row[5:]) for row in rows}
+
+
+def _identity(event: NewCalendarEvent) -> _Identity:
+    return event.site_id, event.start, event.end, event.kind, event.name
+
+
+def _values(tenant_id: str, event: NewCalendarEvent) -> list[Any]:
+    return [tenant_id, *_identity(event), event.known_at]
 
 
 def _is_day(told: Any) -> bool:

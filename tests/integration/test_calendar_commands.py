@@ -5,13 +5,18 @@ from __future__ import annotations
 import subprocess
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+from counting import Counting
+
+from ingest.registry.calendar import Imported, NewCalendarEvent, import_events
 
 pytestmark = pytest.mark.integration
 Plimsoll = Callable[..., subprocess.CompletedProcess[str]]
+DAY = datetime(2026, 3, 1)
 
 
 @pytest.fixture
@@ -72,6 +77,29 @@ def test_a_file_can_be_imported_again_without_doubling_anything(
         ("gym", "2026-06-01 18:00:00", "2026-06-01 23:00:00", "event", "Fair"),
     ]
     assert stored(connection, tenant) == [told[0], (*told[1][:5], "2026-04-01 00:00:00+00:00")]
+
+
+def test_the_registry_is_asked_as_often_for_a_thousand_events_as_for_one(
+    connection: psycopg.Connection, plimsoll: Plimsoll, tenant: str
+) -> None:
+    connection.cursor_factory = Counting
+    asked = []
+    for count in (1, 1000):
+        events = {
+            line: NewCalendarEvent(
+                site_id="gym", start=DAY + timedelta(hours=line), end=DAY + timedelta(hours=line + 1), kind="event",
+                name=f"one of {count}",
+            )
+            for line in range(count)
+        }  # fmt: skip
+        for known_at in (None, DAY.replace(tzinfo=UTC)):
+            again = {line: event.model_copy(update={"known_at": known_at}) for line, event in events.items()}
+            Counting.executed = 0
+            done = import_events(connection, tenant, again)
+            asked.append((Counting.executed, done))
+
+    assert [statements for statements, _ in asked[:2]] == [statements for statements, _ in asked[2:]]
+    assert [done for _, done in asked[2:]] == [Imported(added=1000), Imported(changed=1000)]
 
 
 def test_a_midnight_that_is_told_is_the_end_and_no_whole_day(

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from counting import Counting
 
 from ingest.registry.devices import add_device, exchange_secret, find_device, move_device, revoke_device
 from ingest.registry.entries import NewDevice, RegistryError
@@ -144,16 +145,6 @@ def test_of_several_planned_registrations_the_next_is_shown(connection: psycopg.
         add_device(connection, "default", device)
 
     assert find_device(connection, "default", device_id)["site_id"] == "bus-1"
-
-
-class Counting(psycopg.Cursor[Any]):
-    """A cursor that counts statements."""
-
-    executed = 0
-
-    def execute(self, *args: Any, **kwargs: Any) -> Counting:
-        Counting.executed += 1
-        return super().execute(*args, **kwargs)
 
 
 def test_the_registry_is_asked_as_often_for_a_thousand_devices_as_for_one(
