@@ -150,7 +150,8 @@ def _bring_up_to_date(entry: NewDevice, held: Sequence[Registration], now: datet
     if end > last.valid_to:
         _require_nothing_planned(entry, held, last.valid_from, "valid_to")
     if is_moved:
-        changes.move([*then[:-1], replace(last, valid_to=end)], entry.site_id, at)
+        still = [replace(r, valid_to=min(r.valid_to, end)) for r in then[:-1]]
+        changes.move([*still, replace(last, valid_to=end)], entry.site_id, at)
     elif end != last.valid_to:
         changes.end(then, max(end, now))
     return is_moved or end != last.valid_to
@@ -159,12 +160,14 @@ def _bring_up_to_date(entry: NewDevice, held: Sequence[Registration], now: datet
 def _register_again(
     entry: NewDevice, held: Sequence[Registration], at: datetime, now: datetime, changes: Changes
 ) -> bool:
-    """Note a registration that a line plans for a time after the present one; the device keeps its secret."""
+    """Note a registration that a line plans for a time after the present one; the device keeps what it leaves out."""
     if at == now:  # over, and the file says nothing else
         return False
-    secret = main_registration(held, now).secret
-    kept = entry.model_copy(update={"secret": secret, "signs": secret is not None})
-    changes.begun.append(first_registration(kept, held, now))
+    known = main_registration(held, now)
+    kept = {"secret": known.secret, "signs": known.secret is not None}
+    if "site_id" not in entry.model_fields_set:
+        kept["site_id"] = known.site_id
+    changes.begun.append(first_registration(entry.model_copy(update=kept), held, now))
     return True
 
 

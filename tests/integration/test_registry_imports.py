@@ -90,15 +90,28 @@ def test_a_move_beside_another_that_is_planned_is_refused_and_one_from_now_on_le
     assert [(row[0], row[3]) for row in dated(connection, device_id)[1:]] == [("bus-3", LATER), ("bus-2", None)]
 
 
+@pytest.mark.parametrize("site", ["bus-2", None])
 def test_a_row_may_register_an_active_device_again_after_its_end_with_its_secret(
-    connection: psycopg.Connection, device_id: str
+    connection: psycopg.Connection, device_id: str, site: str | None
 ) -> None:
     secret = add_device(connection, "default", NewDevice(device_id=device_id, site_id="bus-1", valid_to=SOON))
+    named = {"site_id": site} if site else {}
 
-    first, again = (taken(connection, device_id, site_id="bus-2", valid_from=LATER) for _ in range(2))
+    first, again = (taken(connection, device_id, **named, valid_from=LATER) for _ in range(2))
 
     assert (first, again) == (Imported(changed=1), Imported(unchanged=1))
-    assert dated(connection, device_id) == [("bus-1", secret, None, SOON), ("bus-2", secret, LATER, None)]
+    assert dated(connection, device_id) == [("bus-1", secret, None, SOON), (site or "bus-1", secret, LATER, None)]
+
+
+def test_an_old_secret_counts_no_longer_than_the_end_that_a_move_gives(
+    connection: psycopg.Connection, device_id: str
+) -> None:
+    add_device(connection, "default", NewDevice(device_id=device_id, site_id="bus-1"))
+    exchange_secret(connection, "default", device_id, timedelta(days=60))
+
+    taken(connection, device_id, site_id="bus-2", valid_from=SOON, valid_to=LATER)
+
+    assert [row[3] for row in dated(connection, device_id) if row[0] == "bus-2"] == [LATER, LATER]
 
 
 @pytest.mark.parametrize("old_end", [None, LATER])
