@@ -21,6 +21,7 @@ import msgspec
 from plimsoll.errors import PlimsollError
 
 CHUNK_ROWS = 10_000
+CHUNK_BYTES = 32 * 1024 * 1024  # of lines that may be long; decoded, they take a multiple of it
 MAX_LINE_BYTES = 16 * 1024 * 1024
 _DELIMITERS = ",;\t|"
 KINDS = ".csv, .parquet, .ndjson and .jsonl (also .csv.gz, .ndjson.gz, .jsonl.gz)"
@@ -51,7 +52,7 @@ class RowFile(Protocol):
         """Bytes behind the reader, for progress."""
 
     def chunks(self, columns: Sequence[str] | None) -> Iterator[list[Record]]:
-        """Records by up to `CHUNK_ROWS`, reduced to these columns; blank lines are no records."""
+        """Records by up to `CHUNK_ROWS`, fewer if large, reduced to these columns; blank lines are no records."""
 
 
 @contextmanager
@@ -153,7 +154,7 @@ class _Ndjson:
     def chunks(self, columns: Sequence[str] | None) -> Iterator[list[Record]]:
         decode = msgspec.json.Decoder().decode
         lines = self._lines()
-        while chunk := list(itertools.islice(lines, CHUNK_ROWS)):
+        while chunk := list(_some(lines)):
             yield [_parsed(line, decode, columns) for line in chunk]
 
     def _lines(self) -> Iterator[bytes]:
@@ -170,6 +171,15 @@ class _Ndjson:
                 )
             if line := line.strip():
                 yield line
+
+
+def _some(lines: Iterator[bytes]) -> Iterator[bytes]:
+    size = 0
+    for line in itertools.islice(lines, CHUNK_ROWS):
+        yield line
+        size += len(line)
+        if size >= CHUNK_BYTES:
+            return
 
 
 def _parsed(line: bytes, decode: Any, columns: Sequence[str] | None) -> Record:

@@ -238,6 +238,19 @@ def test_the_size_of_a_chunk_makes_no_difference(
     assert [r.number for r in rows(plan(tmp_path / "lots.parquet", {}))] == list(range(60))
 
 
+def test_of_large_lines_fewer_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [json.dumps({"site_id": "A", "occupancy": n, "ts_device": "2026-01-15T12:00Z"}) for n in range(10, 35)]
+    planned = plan(csv(tmp_path, "\n".join(lines), "events.ndjson"), {}, None)
+    whole = [(r.number, r.message()) for r in rows(planned)]
+    monkeypatch.setattr(files, "CHUNK_BYTES", 10 * len(lines[0]))
+
+    with open_rows(planned.file) as file:
+        chunks = list(RowReader(planned, file).chunks())
+
+    assert [len(chunk) for chunk in chunks] == [10, 10, 5]
+    assert [(r.number, r.message()) for chunk in chunks for r in chunk] == whole
+
+
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
