@@ -22,12 +22,18 @@ MISSING_RELATION = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaN
 MIN_CONNECTIONS = 2
 MAX_CONNECTIONS = 10
 WAIT_S = 2.0
+RECONNECT_S = 5.0
 STATEMENT_TIMEOUT_MS = 10_000
+LONGEST_READ_S = 15.0  # a server that is paused, or whose host vanished, keeps no bound of its own
 _SESSION: dict[str, Any] = {
     "application_name": "plimsoll-api",
     "connect_timeout": 5,
     "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS}",
 }
+
+
+class _ConnectionEnded(psycopg.OperationalError):
+    """The server ended a connection: now, or while it was idle."""
 
 
 class Database:
@@ -46,8 +52,8 @@ class Database:
             min_size=MIN_CONNECTIONS,
             max_size=MAX_CONNECTIONS,
             timeout=WAIT_S,
-            # A connection that died with the server is found out before a request gets it.
-            check=AsyncConnectionPool.check_connection,
+            # Attempts double their pauses; requests begin new ones, so a server that is back is found at once.
+            reconnect_timeout=RECONNECT_S,
             open=False,
             name="api",
         )
@@ -66,13 +72,29 @@ class Database:
         Raises:
             psycopg.OperationalError: the server cannot be reached, or no connection got free in time.
         """
+        try:
+            async with asyncio.timeout(LONGEST_READ_S):
+                try:
+                    return await self._asked(query, parameters)
+                except _ConnectionEnded:
+                    await self._pool.check()  # what else was idle ended with it
+                    return await self._asked(query, parameters)
+        except TimeoutError:
+            raise psycopg.OperationalError(f"no answer within {LONGEST_READ_S:.0f} s") from None
+
+    async def _asked(self, query: LiteralString, parameters: Parameters) -> list[Row]:
         async with self._pool.connection() as connection:
-            return await (await connection.execute(query, parameters, binary=True)).fetchall()
+            try:
+                return await (await connection.execute(query, parameters, binary=True)).fetchall()
+            except psycopg.OperationalError as error:
+                if connection.closed:
+                    raise _ConnectionEnded(str(error)) from error
+                raise
 
     async def row(self, query: LiteralString, parameters: Parameters = None) -> Row | None:
         """The first row of a statement, or None."""
-        async with self._pool.connection() as connection:
-            return await (await connection.execute(query, parameters, binary=True)).fetchone()
+        found = await self.rows(query, parameters)
+        return found[0] if found else None
 
     async def write(self, work: Callable[[psycopg.Connection], Result]) -> Result:
         """Let synchronous code of another package work on a connection of its own, off the event loop.

@@ -61,7 +61,7 @@ class Snapshots:
         self._database = database
         self._levels = levels
         self._known: dict[str, tuple[float, Snapshot]] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._readings: dict[str, asyncio.Task[Snapshot]] = {}
 
     async def of(self, tenant_id: str) -> Snapshot:
         """A snapshot that is at most half a second old.
@@ -71,19 +71,22 @@ class Snapshots:
         """
         if fresh := self._fresh(tenant_id):
             return fresh
-        if len(self._locks) > MAX_TENANTS:
-            self._locks.clear()
+        # One request reads; those that come meanwhile share what it finds, be it that the database does not answer.
+        reading = self._readings.get(tenant_id)
+        if reading is None:
+            reading = self._readings[tenant_id] = asyncio.create_task(self._read(tenant_id))
+            reading.add_done_callback(lambda _: self._readings.pop(tenant_id))
+        return await asyncio.shield(reading)
+
+    async def _read(self, tenant_id: str) -> Snapshot:
+        begun = time.monotonic()
+        rows = await self._database.rows(SITES_NOW, {"tenant_id": tenant_id})
+        snapshot = build_snapshot(rows, self._levels, datetime.now(UTC))
+        done = time.monotonic()
+        if len(self._known) > MAX_TENANTS:
             self._known.clear()
-        # One request reads; those that come meanwhile wait for its answer.
-        async with self._locks.setdefault(tenant_id, asyncio.Lock()):
-            if fresh := self._fresh(tenant_id):
-                return fresh
-            begun = time.monotonic()
-            rows = await self._database.rows(SITES_NOW, {"tenant_id": tenant_id})
-            snapshot = build_snapshot(rows, self._levels, datetime.now(UTC))
-            done = time.monotonic()
-            self._known[tenant_id] = (done + serves_for_s(done - begun), snapshot)
-            return snapshot
+        self._known[tenant_id] = (done + serves_for_s(done - begun), snapshot)
+        return snapshot
 
     def _fresh(self, tenant_id: str) -> Snapshot | None:
         known = self._known.get(tenant_id)

@@ -1,0 +1,164 @@
+"""PostgreSQL goes away, hangs and comes back: every request is answered in time, and the service recovers at once."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
+
+pytestmark = pytest.mark.integration
+ANSWER_S = 8.0
+"""Nobody waits longer to be told that the database is away; the driver itself waits five for its cancelling."""
+
+
+class Gate:
+    """A relay before PostgreSQL that can be closed (connections are refused) and held (nothing passes)."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = host, port
+        self._open = threading.Event()
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._passing = threading.Event()
+        self.release()
+        threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
+
+    def close(self) -> None:
+        """Break all connections and turn new ones away."""
+        self._open.clear()
+        for one in self._sockets:
+            _shut(one)
+        self._sockets.clear()
+
+    def hold(self) -> None:
+        """Turn new connections away and let nothing pass on those that are there, as after a host has vanished."""
+        self._passing.clear()
+        self._open.clear()
+
+    def release(self) -> None:
+        """Let everything pass again."""
+        self._passing.set()
+        self._open.set()
+
+    def end(self) -> None:
+        """Close for good."""
+        self.release()
+        self.close()
+        self._listener.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            if not self._open.is_set():
+                client.close()
+                continue
+            server = socket.create_connection(self._server)
+            self._sockets += [client, server]
+            for source, target in ((client, server), (server, client)):
+                threading.Thread(target=self._relay, args=[source, target], daemon=True).start()
+
+    def _relay(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._passing.wait()
+                target.sendall(data)
+        _shut(source)
+        _shut(target)
+
+
+def _shut(one: socket.socket) -> None:
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
+
+
+@pytest.fixture
+def gate(database_url: str) -> Iterator[Gate]:
+    parts = conninfo_to_dict(database_url)
+    gate = Gate(str(parts["host"]), int(str(parts["port"])))
+    yield gate
+    gate.end()
+
+
+@pytest.fixture
+def behind_gate(api: Any, seed: Any, gate: Gate, database_url: str) -> Iterator[TestClient]:
+    port = str(conninfo_to_dict(database_url)["port"])
+    url = database_url.replace(f":{port}/", f":{gate.port}/")
+    with api(database_url=SecretStr(url)) as client:
+        yield client
+
+
+def _get_at_once(client: TestClient, path: str, times: int) -> list[tuple[int, float]]:
+    """Status and seconds of each of so many requests."""
+
+    def get(_: int) -> tuple[int, float]:
+        started = time.monotonic()
+        status = client.get(path).status_code
+        return status, time.monotonic() - started
+
+    with ThreadPoolExecutor(times) as threads:
+        return list(threads.map(get, range(times)))
+
+
+def test_all_that_ask_during_an_outage_are_answered_soon(behind_gate: TestClient, gate: Gate) -> None:
+    gate.close()
+
+    answers = _get_at_once(behind_gate, "/api/occupancy/now", times=8)
+
+    assert {status for status, _ in answers} == {503}
+    assert max(took_s for _, took_s in answers) < ANSWER_S
+
+
+def test_after_a_restart_of_the_server_no_request_is_turned_away(
+    behind_gate: TestClient, connection: psycopg.Connection
+) -> None:
+    assert {status for status, _ in _get_at_once(behind_gate, "/api/alerts", times=60)} == {200}
+    ended = connection.execute(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE application_name = 'plimsoll-api' AND datname = current_database()"
+    ).fetchone()
+    assert ended and ended[0] > 2
+
+    assert {status for status, _ in _get_at_once(behind_gate, "/api/alerts", times=4)} == {200}
+
+
+def test_a_server_that_says_nothing_any_more_is_not_waited_for_without_end(
+    behind_gate: TestClient, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.database.LONGEST_READ_S", 1.0)
+    assert behind_gate.get("/api/alerts").status_code == 200
+    gate.hold()
+
+    answers = _get_at_once(behind_gate, "/api/alerts", times=4)
+    gate.release()
+
+    assert {status for status, _ in answers} == {503}
+    assert max(took_s for _, took_s in answers) < ANSWER_S
+    assert behind_gate.get("/api/alerts").status_code == 200
+
+
+@pytest.mark.long
+def test_a_server_that_comes_back_is_found_within_seconds(behind_gate: TestClient, gate: Gate) -> None:
+    gate.close()
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        assert behind_gate.get("/api/alerts").status_code == 503
+    gate.release()
+
+    until = time.monotonic() + 4
+    while behind_gate.get("/api/alerts").status_code == 503:
+        assert time.monotonic() < until
