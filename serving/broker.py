@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +12,6 @@ from plimsoll.broker_probe import speaks_kafka
 from plimsoll.contracts.topics import Ends, open_consumer, read_ends
 
 log = logging.getLogger(__name__)
-LAG_GOOD_FOR_S = 10.0
 
 
 class Broker:
@@ -28,7 +26,6 @@ class Broker:
         # kafka-python's consumer belongs to one thread.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-lag")
         self._consumer: Any = None
-        self._ends: tuple[float, Ends] | None = None
 
     async def answers(self) -> bool:
         """Whether a broker of the list speaks Kafka within a second or two."""
@@ -36,17 +33,13 @@ class Broker:
         return any(await asyncio.gather(*(asyncio.to_thread(speaks_kafka, server) for server in servers)))
 
     async def end_offsets(self, topics: Iterable[str]) -> Ends | None:
-        """How far the topics go, as of the last 10 seconds; None if not to be had."""
-        if self._ends and time.monotonic() < self._ends[0]:
-            return self._ends[1]
+        """How far the topics go; None if not to be had."""
         try:
             loop = asyncio.get_running_loop()
-            ends = await loop.run_in_executor(self._thread, self._read_ends, set(topics))
+            return await loop.run_in_executor(self._thread, self._read_ends, set(topics))
         except Exception as error:  # kafka-python raises many kinds; a health check must survive all of them
             log.warning("Kafka did not say how far its topics go: %s", error)
             return None
-        self._ends = (time.monotonic() + LAG_GOOD_FOR_S, ends)
-        return ends
 
     def _read_ends(self, topics: set[str]) -> Ends:
         if self._consumer is None:

@@ -121,6 +121,7 @@ class Doctor:
             for row in rows
             for partition, offset in (row["next_offsets"] or {}).items()
         }
+        # Asked after the ledger was read: what lands meanwhile must not look like a topic that was created again.
         ends = await self._broker.end_offsets({topic for topic, _ in landed}) if landed else {}
         if ends is None:
             return None

@@ -10,6 +10,9 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
+from plimsoll.contracts.topics import end_offsets
+from plimsoll.stack.local import LocalStack
+
 pytestmark = pytest.mark.integration
 
 
@@ -64,6 +67,22 @@ def test_messages_of_a_topic_created_again_wait_although_more_were_landed_of_its
         lander = fresh.get("/health").json()["components"]["lander"]
     assert lander["state"] == "down"
     assert 1 <= lander["lag_messages"] < 1_000_000
+
+
+def test_what_lands_between_two_looks_does_not_wait(
+    api: Any, stack: LocalStack, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.health.GOOD_FOR_S", 0.0)
+    with api() as client:
+        for _ in range(2):
+            assert client.post("/api/occupancy/ingest", json=_event()).status_code == 202
+            for (topic, partition), end in end_offsets(stack.bootstrap_servers, ["occupancy.events"]).items():
+                connection.execute(
+                    "UPDATE ingest.offsets SET next_offset = %s WHERE topic = %s AND partition = %s",
+                    [end, topic, partition],
+                )
+
+            assert client.get("/health").json()["components"]["lander"]["lag_messages"] == 0
 
 
 def _event() -> dict[str, Any]:
