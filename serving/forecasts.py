@@ -87,13 +87,13 @@ class Forecaster:
             return site_id
         return self._route_of(site, direction_id).series_id
 
-    async def of_route(self, route: RouteSeries, hours: Hours) -> list[ForecastHour]:
-        """The forecast of a route and direction, in people per bus.
+    async def of_route(self, route: RouteSeries, hours: Hours, field: str = "site_id") -> list[ForecastHour]:
+        """The forecast of a route and direction, in people per bus; `field` is the parameter that asked for it.
 
         Raises:
             ProblemError: 404, there is no forecast of it.
         """
-        rows = self._required(await self._predictions(route.series_id, hours), route.series_id)
+        rows = self._required(await self._predictions(route.series_id, hours), route.series_id, field)
         capacity = await self._capacity(route)
         return [self._hour(row, route.series_id, "bus", capacity, None) for row in rows]
 
@@ -183,9 +183,9 @@ class Forecaster:
     def _of_route(self, route: RouteSeries) -> dict[str, Any]:
         return {"tenant_id": self._tenant_id, "route_id": route.route_id, "direction_id": route.direction_id}
 
-    def _required(self, rows: list[Row], asked_for: str) -> list[Row]:
+    def _required(self, rows: list[Row], asked_for: str, field: str = "site_id") -> list[Row]:
         if not rows:
-            raise _no_forecast(asked_for, "none was made for these hours; the job score_forecasts makes them")
+            raise _no_forecast(asked_for, "none was made for these hours; the job score_forecasts makes them", field)
         return rows
 
     def _hour(self, row: Row, series_id: str, kind: str, capacity: float | None, seats: int | None) -> ForecastHour:
@@ -225,5 +225,5 @@ def _evidence(row: Row | None) -> list[Evidence]:
     return [Evidence(float(row["actual"]), float(row["expected"]), float(row["hours"]))]
 
 
-def _no_forecast(asked_for: str, why: str) -> ProblemError:
-    return ProblemError(404, "no_forecast", f"There is no forecast of '{asked_for}': {why}.", "site_id")
+def _no_forecast(asked_for: str, why: str, field: str = "site_id") -> ProblemError:
+    return ProblemError(404, "no_forecast", f"There is no forecast of '{asked_for}': {why}.", field)

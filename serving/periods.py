@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -13,12 +14,13 @@ from serving.problems import invalid_parameter
 
 Step = Literal["hour", "day"]
 LONGEST = timedelta(days=92)
+_UNESCAPED_OFFSET = re.compile(r" (\d\d:?\d\d)$")
 _USUAL = {"hour": timedelta(days=1), "day": timedelta(days=30)}
 
 
 def _with_plus(value: Any) -> Any:
-    """`+07:00` that was not escaped in a URL arrives as ` 07:00`: what is meant is clear."""
-    return value[:-6] + "+" + value[-5:] if isinstance(value, str) and value[-6:-5] == " " else value
+    """`+07:00` that was not escaped in a URL arrives as ` 07:00`, `+0700` as ` 0700`: what is meant is clear."""
+    return _UNESCAPED_OFFSET.sub(r"+\1", value) if isinstance(value, str) else value
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_with_plus)]

@@ -111,6 +111,13 @@ async def _on_problem(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    for found in error.errors():
+        if found["type"] == "json_invalid":
+            reason = f"The body is not valid JSON: {found['ctx']['error']} at character {found['loc'][-1]}."
+            return problem_answer(422, "not_json", reason)
+        if found["loc"] == ("body",) and isinstance(error.body, bytes):
+            wanted = "Send the body as JSON, with the header `Content-Type: application/json`."
+            return problem_answer(415, "unsupported_media_type", wanted)
     errors = [
         FieldError(field=_field_name(found["loc"]), code=found["type"], reason=found["msg"]) for found in error.errors()
     ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ingest.gateways.payloads import as_sent
 from plimsoll.contracts import Contract, Decoder, InvalidEvent
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,10 @@ class Encoder:
             raise InvalidEvent("invalid_field", "an event is a JSON object")
         decoder = self._decoders[topic]
         # The tenant is who sent it, never what the payload claims.
-        event = decoder.validate(normalise(payload) | {"tenant_id": tenant_id}, received_at)
+        try:
+            event = decoder.validate(normalise(payload) | {"tenant_id": tenant_id}, received_at)
+        except InvalidEvent as error:
+            raise as_sent(error, payload) from None
         value = decoder.encode(event)
         return str(getattr(event.values, self._contracts[topic].key)).encode(), value
 

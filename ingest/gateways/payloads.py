@@ -14,6 +14,10 @@ from ingest.gateways.signatures import FIELD
 from plimsoll.contracts import InvalidEvent
 
 Payload = Mapping[str, Any]
+_OTHER_NAMES = {
+    "site_id": ("bus_id",), "occupancy": ("count",), "ts_device": ("ts", "timestamp"), "battery_percent": ("battery",),
+}  # fmt: skip
+"""What devices call the fields of an event."""
 
 
 def bus_event(payload: Payload) -> dict[str, Any]:
@@ -46,6 +50,8 @@ def traffic_count(payload: Payload) -> dict[str, Any]:
     event = dict(payload)
     if "timestamp" in event:
         event.setdefault("ts_device", event.pop("timestamp"))
+    if "ts_device" not in event:
+        raise InvalidEvent("missing_field", "is required", "timestamp")
     event = _with_instant(event, "ts_device", "timestamp")
     at = event.get("ts_device")
     if isinstance(at, datetime) and "utc_offset_s" not in event:
@@ -65,6 +71,14 @@ def device_report(payload: Payload, device_id: str | None, received_at: datetime
             event.setdefault(name, event.pop(sent_as))
     event["ts_device"] = event.get("ts_device") or received_at
     return _with_instant(event, "ts_device")
+
+
+def as_sent(error: InvalidEvent, payload: Payload) -> InvalidEvent:
+    """The refusal of a payload with the field named as its sender did."""
+    if error.field is None or error.field in payload:
+        return error
+    sent_as = [name for name in _OTHER_NAMES.get(error.field, ()) if name in payload]
+    return InvalidEvent(error.code, error.reason, sent_as[0]) if sent_as else error
 
 
 def _unsigned(payload: Payload) -> dict[str, Any]:

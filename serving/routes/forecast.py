@@ -51,7 +51,7 @@ async def forecast_hourly(
         raise invalid_parameter("route_id", "give either site_id or route_id")
     if direction_id is None:
         raise invalid_parameter("direction_id", "is required with route_id: 0 or 1")
-    return await forecaster.of_route(RouteSeries(route_id, direction_id), wanted)
+    return await forecaster.of_route(RouteSeries(route_id, direction_id), wanted, "route_id")
 
 
 @router.get("/api/forecast/explain", responses=problem_responses(404, 422))

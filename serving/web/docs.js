@@ -22,6 +22,7 @@ const PROBLEMS = [
   ["not_active", "409", "No registration of the device counts now: register it again."],
   ["content_too_large", "413", "The body is larger than this service reads; send less at once."],
   ["too_many", "413", "More events than one request may hold; send them in several."],
+  ["unsupported_media_type", "415", "The body came without the header `Content-Type: application/json`."],
   ["invalid_request", "422", "A parameter or the body is not of the documented form; `errors` names the fields."],
   ["invalid_parameter", "422", "A parameter is well-formed but makes no sense here; `errors` names it."],
   ["invalid_site", "422", "The site would not be valid with these changes; `errors` names the field."],

@@ -160,6 +160,25 @@ def test_a_decision_out_of_bounds_names_the_field(client: TestClient, seed: Any,
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
 
 
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "code", "said"),
+    [
+        ({"Content-Type": "application/json"}, '{"actor": "me', 422, "not_json", "at character 10"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, '{"actor": "me"}', 415, "unsupported_media_type",
+         "Content-Type: application/json"),
+        ({}, '{"actor": "me"}', 415, "unsupported_media_type", "Content-Type: application/json"),
+    ],
+)  # fmt: skip
+def test_a_body_that_cannot_be_read_as_json_is_told_why(
+    client: TestClient, seed: Any, headers: dict[str, str], body: str, status: int, code: str, said: str
+) -> None:
+    """The second is what `curl -d` sends."""
+    answer = client.post(f"/api/recommendations/{seed.recommendation('1')}/accept", content=body, headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert said in answer.json()["detail"]
+
+
 def test_text_that_no_table_can_store_is_refused(client: TestClient, seed: Any) -> None:
     wanted = seed.recommendation("1")
 

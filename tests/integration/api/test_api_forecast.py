@@ -115,6 +115,12 @@ def test_no_forecast_says_why(client: TestClient, site_id: str, code: str) -> No
     assert site_id in answer.json()["detail"]
 
 
+def test_no_forecast_of_a_route_names_the_route(client: TestClient) -> None:
+    answer = client.get("/api/forecast/hourly", params={"route_id": "77", "direction_id": 0})
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (404, "route_id")
+
+
 def test_an_area_is_known_by_its_stream(client: TestClient) -> None:
     first = _hourly(client, site_id=STREAM)[0]
 

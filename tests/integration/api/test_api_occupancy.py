@@ -220,8 +220,9 @@ def test_history_is_bounded_by_from_and_to(client: TestClient) -> None:
     assert [item["mean_occupancy"] for item in items] == [13.0, 12.0]
 
 
-def test_an_offset_whose_plus_became_a_space_is_understood(client: TestClient) -> None:
-    path = "/api/occupancy/gym/history?from=2026-01-01T07:00:00+07:00&to=2026-01-02T00:00:00Z"
+@pytest.mark.parametrize("offset", ["+07:00", "+0700"])
+def test_an_offset_whose_plus_became_a_space_is_understood(client: TestClient, offset: str) -> None:
+    path = f"/api/occupancy/gym/history?from=2026-01-01T07:00:00{offset}&to=2026-01-02T00:00:00Z"
 
     assert client.get(path).json()["from"] == "2026-01-01T00:00:00Z"
 
