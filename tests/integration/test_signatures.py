@@ -26,7 +26,7 @@ EVENT = {"in_count": 3, "out_count": 1, "occupancy": 37, "lat": -6.25, "ts_devic
 
 
 @pytest.fixture(scope="module")
-def servers(
+def modes(
     stack: LocalStack, database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, httpx.Client]]:
     """The API in both modes, as clients."""
@@ -50,8 +50,8 @@ def servers(
 
 
 @pytest.fixture
-def api(servers: dict[str, httpx.Client]) -> httpx.Client:
-    return servers["development"]
+def api(modes: dict[str, httpx.Client]) -> httpx.Client:
+    return modes["development"]
 
 
 @pytest.fixture
@@ -165,9 +165,9 @@ def test_both_secrets_count_while_their_registrations_overlap(api: httpx.Client,
 
 
 def test_production_takes_events_of_registered_devices_only(
-    servers: dict[str, httpx.Client], register: Callable[..., str]
+    modes: dict[str, httpx.Client], register: Callable[..., str]
 ) -> None:
-    api = servers["production"]
+    api = modes["production"]
     anonymous = event("x")
     del anonymous["device_id"]
 
