@@ -1,6 +1,6 @@
 // Talks to the API; asks for a key when the installation wants one. Text only ever reaches the page as text.
 
-const KEY = "plimsoll-api-key";
+const KEY = "plimsoll-api-key", PATIENCE_MS = 30000;
 let asking = null;
 
 export class Problem extends Error {
@@ -12,21 +12,24 @@ export class Problem extends Error {
 }
 
 export function savedKey(value) {
-  if (value !== undefined) sessionStorage.setItem(KEY, value);
+  // What no header carries is no part of a key: it came along when it was copied.
+  if (value !== undefined) sessionStorage.setItem(KEY, value.replace(/[^!-~]/g, ""));
   return sessionStorage.getItem(KEY);
 }
 
 export async function ask(path, options = {}) {
   const key = savedKey();
   const headers = { Accept: "application/json", ...(key && { "X-API-Key": key }), ...options.headers };
-  const answer = await fetch(path, { ...options, headers });
+  const answer = await fetch(path, { ...options, headers, signal: AbortSignal.timeout(PATIENCE_MS) })
+    .catch(() => { throw new Problem({ detail: "the service does not answer" }, 0); });
   if (answer.status === 401) {
     asking ??= askForKey().finally(() => { asking = null; });
     await asking;
     return ask(path, options);
   }
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Problem(body, answer.status);
+  const body = await answer.json().catch(() => null);
+  if (answer.ok && body === null) throw new Problem({ detail: "the answer broke off" }, answer.status);
+  if (!answer.ok) throw new Problem(body ?? {}, answer.status);
   return body;
 }
 

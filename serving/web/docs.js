@@ -245,4 +245,6 @@ function openAnchor() {
 }
 
 addEventListener("hashchange", openAnchor);
-draw();
+draw().catch(() => {
+  document.getElementById("operations").textContent = "/openapi.json cannot be read; load this page again when the service answers.";
+});

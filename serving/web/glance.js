@@ -19,6 +19,13 @@ function age(seconds) {
   return `${Math.round(seconds / 86400)} days ago`;
 }
 
+// An age that grows while nothing new comes.
+const ago = (seconds) => element("span", { "data-since": seconds === null ? null : Date.now() - seconds * 1000 }, age(seconds));
+
+function growOld() {
+  for (const one of document.querySelectorAll("[data-since]")) one.textContent = age((Date.now() - one.dataset.since) / 1000);
+}
+
 function load(site) {
   if (site.count === null) return site.last_count === null ? "no data" : `no data (was ${site.last_count})`;
   return site.capacity ? `${site.count}/${site.capacity} (${percent(site.load_factor)})` : `${site.count}`;
@@ -46,7 +53,7 @@ function siteRow(site) {
   element("span", { class: "name" }, site.name),
   element("span", { class: "load" }, load(site)),
   element("span", { class: "bar", "aria-hidden": "true" }, fill),
-  element("span", { class: "more" }, `${word(site)}, ${route}${age(site.age_s)}`)));
+  element("span", { class: "more" }, `${word(site)}, ${route}`, ago(site.age_s))));
 }
 
 function showSites() {
@@ -55,7 +62,7 @@ function showSites() {
     && (!wanted || `${site.name} ${site.site_id} ${site.route_id ?? ""}`.toLowerCase().includes(wanted)));
   found.sort((a, b) => (order === "load" ? (b.load_factor ?? -1) - (a.load_factor ?? -1) : 0)
     || a.name.localeCompare(b.name, undefined, { numeric: true }));
-  state.chosen ??= found.find((site) => !site.is_stale)?.site_id ?? null;
+  state.chosen ??= (found.find((site) => !site.is_stale) ?? found[0])?.site_id ?? null;
   at("map").replaceChildren(...[map(found, state.lines, (site) => style(site).colour, state.chosen, choose)].filter(Boolean));
   const focused = document.activeElement?.dataset?.site;
   at("site-list").replaceChildren(...found.slice(0, state.rows).map(siteRow));
@@ -106,7 +113,7 @@ async function readForecast() {
       (ts) => clock.format(new Date(ts))),
     element("p", {}, summary),
     element("p", { class: "quiet" }, `Band: 80 %. Dotted: the usual week. Times: ${site?.time_zone ?? "local"}. `
-      + `Model ${hours[0].model_version}, as of ${age((Date.now() - made) / 1000)}.`));
+      + `Model ${hours[0].model_version}, as of `, ago((Date.now() - made) / 1000), "."));
   } catch (error) {
     if (siteId === state.chosen) at("forecast").replaceChildren(name, element("p", { class: "quiet" }, error.message));
   }
@@ -131,7 +138,7 @@ function hotspotCard(hotspot) {
   return element("li", { class: "card" },
     element("h3", {}, hotspot.name, " ", element("span", { class: "tag" }, hotspot.severity)),
     element("p", {}, `${percent(hotspot.load_factor)} full${peak}, ${when}`),
-    element("p", { class: "quiet" }, `${crowded}${hotspot.state}, seen ${age(hotspot.age_s)}`),
+    element("p", { class: "quiet" }, `${crowded}${hotspot.state}, seen `, ago(hotspot.age_s)),
     hotspot.state === "firing" ? element("div", { class: "buttons" }, element("button", {
       type: "button", class: "plain", "aria-label": `Acknowledge: ${hotspot.name}`,
       onclick: () => decide(`/api/hotspots/${hotspot.hotspot_id}/acknowledge`, hotspot.name, "Acknowledge"),
@@ -145,7 +152,7 @@ function recommendationCard(item) {
   const label = { accept: "Accept", dismiss: "Dismiss", execute: "Done" };
   return element("li", { class: "card" },
     element("h3", {}, item.summary),
-    element("p", { class: "quiet" }, `${effect}Confidence ${percent(item.confidence)}, ${item.state}, ${age(item.age_s)}`),
+    element("p", { class: "quiet" }, `${effect}Confidence ${percent(item.confidence)}, ${item.state}, `, ago(item.age_s)),
     element("div", { class: "buttons" }, ...buttons.map((verb) => element("button", {
       type: "button", class: verb === "dismiss" ? "plain" : null, "aria-label": `${label[verb]}: ${item.summary}`,
       onclick: () => decide(`/api/recommendations/${item.recommendation_id}/${verb}`, item.summary, label[verb]),
@@ -165,7 +172,7 @@ function decide(path, what, label) {
     try {
       await tell(path, { actor, reason });
       dialog.close();
-      await readActions(true);
+      await together(readHotspots(true), readRecommendations(true));
     } catch (error) {
       at("decision-error").textContent = error.message;
     }
@@ -173,26 +180,27 @@ function decide(path, what, label) {
   dialog.showModal();
 }
 
-function fillList(id, items, card, empty, evenInUse) {
+function fillList(id, page, card, empty, evenInUse) {
   const list = at(id);
   if (!evenInUse && list.contains(document.activeElement)) return; // not under somebody's fingers
-  list.replaceChildren(...(items.length ? items.map(card) : [element("li", { class: "quiet" }, empty)]));
+  const cards = page.items.map(card);
+  if (page.next_cursor) cards.push(element("li", { class: "quiet" }, `There are more than these ${cards.length}.`));
+  list.replaceChildren(...(cards.length ? cards : [element("li", { class: "quiet" }, empty)]));
 }
 
-async function readActions(evenInUse = false) {
-  const [hotspots, recommendations] = await Promise.all([
-    ask("/api/hotspots?limit=20"), ask("/api/recommendations?limit=20"),
-  ]);
-  fillList("hotspots", hotspots.items, hotspotCard, "Nothing is too full.", evenInUse);
-  fillList("recommendations", recommendations.items, recommendationCard, "Nothing to do.", evenInUse);
+async function readHotspots(evenInUse = false) {
+  fillList("hotspots", await ask("/api/hotspots?limit=20"), hotspotCard, "Nothing is too full.", evenInUse);
+}
+
+async function readRecommendations(evenInUse = false) {
+  fillList("recommendations", await ask("/api/recommendations?limit=20"), recommendationCard, "Nothing to do.", evenInUse);
 }
 
 async function readHealth() {
   const health = await ask("/health");
   const broken = Object.entries(health.components).filter(([, part]) => part.state !== "ok");
-  at("health").textContent = broken.length
-    ? `${health.status}: ${broken.map(([name, part]) => `${name} ${part.state}`).join(", ")}` : "all parts ok";
   at("health").title = broken.map(([name, part]) => `${name}: ${part.detail}`).join("\n");
+  return broken.length ? `${health.status}: ${broken.map(([name, part]) => `${name} ${part.state}`).join(", ")}` : "all parts ok";
 }
 
 async function readLevels() {
@@ -205,15 +213,28 @@ async function readLevels() {
   }));
 }
 
+// What fails keeps nothing else from being read.
+async function together(...parts) {
+  const ended = await Promise.allSettled(parts);
+  const failed = ended.find((part) => part.status === "rejected");
+  if (failed) throw failed.reason;
+  return ended.map((part) => part.value);
+}
+
+async function readPlaces() {
+  if (state.levels === null) await readLevels();
+  await readSites();
+  await together(readHotspots(), readRecommendations(), readForecast());
+}
+
 async function look() {
   if (!document.hidden) {
     try {
-      if (state.levels === null) await readLevels();
-      await readSites();
-      await Promise.all([readActions(), readHealth(), readForecast()]);
+      [at("health").textContent] = await together(readHealth(), readPlaces());
     } catch (error) {
       at("health").textContent = `not up to date: ${error.message}`;
     }
+    growOld();
   }
   setTimeout(look, state.sites.length > MANY ? EVERY_MS_IF_MANY : EVERY_MS);
 }
