@@ -36,7 +36,7 @@ from serving.routes import (
     registry,
     system,
 )
-from serving.security import BodyLimit, SecurityHeaders
+from serving.security import BodyLimit, HeadAsGet, SecurityHeaders
 from serving.snapshot import Snapshots
 from serving.tenancy import TenantFinder, require_tenant
 
@@ -98,6 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=app.state.request_metrics)
+    app.add_middleware(HeadAsGet)
     problems.install(app)
     app.add_exception_handler(RequestRefused, refused_response)
     _include_routes(app, settings)

@@ -1,4 +1,4 @@
-"""What guards every request and answer: a bound on bodies, and headers that hold browsers back."""
+"""What holds for every request and answer: a bound on bodies, headers that hold browsers back, HEAD as GET."""
 
 from __future__ import annotations
 
@@ -62,3 +62,15 @@ class BodyLimit:
             return message
 
         await self._app(scope, counted, send)
+
+
+class HeadAsGet:
+    """ASGI middleware that answers HEAD wherever GET is answered (RFC 9110, 9.1); the server leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, a HEAD as a GET."""
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self._app({**scope, "method": "GET"} if is_head else scope, receive, send)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Hashable
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
 from serving.database import Database, Row
 from serving.levels import NO_DATA, Levels
@@ -23,6 +24,7 @@ MIN_AGE_S, MAX_AGE_S = 0.1, 0.5
 SHARE_OF_TIME = 0.1
 MAX_TENANTS = 500
 MAX_ANSWERS = 200
+_QUICKLY = 1  # gzip's level: of 5,000 buses it makes 0.31 MB of 2.3 in 9 ms; level 6 makes 0.24 in 26 ms
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,22 @@ class Snapshot:
     by_id: dict[str, SiteNow]
     _answers: dict[Hashable, bytes] = field(default_factory=dict)
 
-    def encoded(self, question: Hashable, answer: Callable[[], object]) -> bytes:
-        """The JSON of an answer made from this snapshot alone: put together and encoded once, sent often."""
+    def response(
+        self, request: Request, question: Hashable, answer: Callable[[], object], media_type: str = "application/json"
+    ) -> Response:
+        """An answer made from this snapshot alone: put together, encoded and compressed once, sent often."""
+        headers = {"Vary": "Accept-Encoding"}
+        content = self._encoded((question, "plain"), lambda: msgspec.json.encode(answer()))
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            plain = content
+            content = self._encoded((question, "gzip"), lambda: gzip.compress(plain, _QUICKLY))
+        return Response(content, media_type=media_type, headers=headers)
+
+    def _encoded(self, question: Hashable, encode: Callable[[], bytes]) -> bytes:
         known = self._answers.get(question)
         if known is None:
-            known = msgspec.json.encode(answer())
+            known = encode()
             if len(self._answers) < MAX_ANSWERS:
                 self._answers[question] = known
         return known

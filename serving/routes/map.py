@@ -53,10 +53,12 @@ async def site_map(
     levels: Levels = request.app.state.levels
     box = parse_box(bbox) if bbox else None
     snapshot = await live.of(tenant_id)
-    answer = snapshot.encoded(
-        ("map", kind, box, limit, cursor), lambda: _collection(snapshot, kind, box, limit, cursor, levels)
+    return snapshot.response(
+        request,
+        ("map", kind, box, limit, cursor),
+        lambda: _collection(snapshot, kind, box, limit, cursor, levels),
+        "application/geo+json",
     )
-    return Response(answer, media_type="application/geo+json")
 
 
 @router.get("/map/routes", responses=problem_responses(422))

@@ -52,10 +52,8 @@ async def occupancy_now(
     """
     snapshot = await live.of(tenant_id)
     version = request.app.state.levels.version
-    answer = snapshot.encoded(
-        ("now", kind, route_id, limit, cursor), lambda: _page(snapshot, kind, route_id, limit, cursor, version)
-    )
-    return Response(answer, media_type="application/json")
+    question = ("now", kind, route_id, limit, cursor)
+    return snapshot.response(request, question, lambda: _page(snapshot, kind, route_id, limit, cursor, version))
 
 
 def _page(

@@ -42,6 +42,15 @@ def test_the_old_health_addresses_say_ok(client: TestClient) -> None:
     assert client.get("/health/ready").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/health/ready", "/", "/api/occupancy/now"])
+def test_what_can_be_got_can_be_asked_for_its_head(client: TestClient, path: str) -> None:
+    head, got = client.head(path), client.get(path)
+
+    assert (head.status_code, head.headers["content-type"]) == (200, got.headers["content-type"])
+    assert client.head("/nowhere").status_code == 404
+    assert client.head("/api/recommendations/0b9b4c1e-4b3a-4d3e-9d52-6f0d7c9f1a11/accept").status_code == 405
+
+
 def test_waiting_messages_are_counted_as_lag(client: TestClient, api: Any, seed: Any) -> None:
     assert client.post("/api/occupancy/ingest", json=_event()).status_code == 202
     for partition in range(64):

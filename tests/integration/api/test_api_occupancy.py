@@ -57,6 +57,18 @@ def test_now_answers_in_the_documented_shape(client: TestClient) -> None:
     assert set(answer.json()["items"][0]) == {field.name for field in fields(page.items[0])}
 
 
+@pytest.mark.parametrize("path", ["/api/occupancy/now", "/api/map"])
+def test_live_answers_are_compressed_for_who_takes_it(client: TestClient, path: str) -> None:
+    plain = client.get(path, headers={"Accept-Encoding": "identity"})
+    packed = client.get(path, headers={"Accept-Encoding": "gzip"})
+
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
+    assert int(packed.headers["content-length"]) < len(plain.content) / 2
+    assert packed.json().keys() == plain.json().keys()
+
+
 def test_a_heard_site_has_count_load_and_level(client: TestClient) -> None:
     bus = _now(client)["bus-1"]
 
