@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from forecasting.alerts.watching import watch
+from serving.queries.operations import ALERTS
 
 pytestmark = pytest.mark.integration
 
@@ -31,6 +32,15 @@ def test_alerts_are_listed_newest_first_by_page_state_and_rule(client: TestClien
         "occupancy.events"
     ]
     assert len(client.get("/api/alerts?state=all").json()["items"]) == 4
+
+
+def test_a_page_of_alerts_is_read_by_their_index_however_many_are_kept(connection: psycopg.Connection) -> None:
+    connection.execute("SET enable_seqscan = off; SET enable_sort = off")  # a test's table is small
+    asked = {"tenant_id": "default", "states": ["firing", "resolved"], "rule": None, "limit": 51}
+
+    plan = connection.execute("EXPLAIN " + ALERTS, asked | {"after_at": None, "after_id": None}).fetchall()
+
+    assert "Sort" not in str(plan), plan
 
 
 def test_an_alert_is_acknowledged_with_who_and_why(
