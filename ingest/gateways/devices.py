@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,8 @@ TTL_S = 30.0
 """A new, moved or revoked device is noticed after so long at most."""
 MAX_AGE_S = 3600.0
 """How old a memory may be that stands in while the database does not answer."""
+ASK_AGAIN_S = 10.0
+"""How long memories stand in before a database that did not answer is asked again: each question may cost seconds."""
 MAX_REMEMBERED = 200_000
 """Registered devices, and as many strangers beside them."""
 LONGEST_ID = 128
@@ -100,10 +103,12 @@ class Registrations:
         self._clock = clock
         self._registered: _Memory = OrderedDict()
         self._strangers: _Memory = OrderedDict()
+        self._away_until = -math.inf
 
-    def of(self, tenant_id: str, device_ids: Iterable[str], max_age_s: float = TTL_S) -> dict[str, Registration]:
+    def of(self, tenant_id: str, device_ids: Iterable[str]) -> dict[str, Registration]:
         """Device to what is remembered about it; without those that the registry has to be asked about."""
-        since = self._clock() - max_age_s
+        now = self._clock()
+        since = now - (MAX_AGE_S if now < self._away_until else TTL_S)
         known = {device_id: self._remembered((tenant_id, device_id)) for device_id in device_ids}
         return {device_id: found[1] for device_id, found in known.items() if found and found[0] > since}
 
@@ -130,7 +135,8 @@ class Registrations:
         Raises:
             psycopg.OperationalError: the given one, when nothing is remembered of some device.
         """
-        known = self.of(tenant_id, asked, MAX_AGE_S)
+        self._away_until = self._clock() + ASK_AGAIN_S
+        known = self.of(tenant_id, asked)
         if len(known) < len(asked):
             raise error
         return known

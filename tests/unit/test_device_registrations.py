@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from ingest.gateways import devices
-from ingest.gateways.devices import MAX_AGE_S, TTL_S, Devices, Registration
+from ingest.gateways.devices import ASK_AGAIN_S, MAX_AGE_S, TTL_S, Devices, Registration
 
 ROW = {
     "device_id": "d", "site_id": "gym", "secrets": ["s"], "is_valid": True,
@@ -157,3 +157,29 @@ def test_memories_bridge_an_outage_of_the_database_for_a_while(monkeypatch: pyte
     clock.now += 2
     with pytest.raises(psycopg.OperationalError):
         asyncio.run(known.look_up("t", ["d"]))
+
+
+def test_a_database_that_is_away_is_not_waited_for_with_every_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, asked = Clock(), list[str]()
+    monkeypatch.setattr(devices.Registrations.__init__, "__defaults__", (clock,))
+    is_down = False
+
+    async def find(tenant_id: str, device_ids: list[str]) -> list[dict[str, Any]]:
+        asked.extend(device_ids)
+        if is_down:
+            raise psycopg.OperationalError("the server is away")
+        return [ROW | {"device_id": device_id} for device_id in device_ids]
+
+    known = Devices(find)
+    asyncio.run(known.look_up("t", ["d", "e"]))
+    is_down = True
+    clock.now += TTL_S
+    found = [asyncio.run(known.look_up("t", [device_id])) for device_id in "ded"]
+    while_away = asked[2:]
+    clock.now += ASK_AGAIN_S
+    is_down = False
+    asyncio.run(known.look_up("t", ["e"]))
+
+    assert all(registration.is_known for one in found for registration in one.values())
+    assert while_away == ["d"]
+    assert asked[3:] == ["e"]
