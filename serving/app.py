@@ -93,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.database = Database(database_url)
     app.state.snapshots = Snapshots(app.state.database, app.state.levels)
     app.state.broker = Broker(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
-    app.state.explainer = Explainer(settings)
+    app.state.explainer = Explainer(app.state.database, settings.country)
     app.state.doctor = Doctor(app.state.database, app.state.broker)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityHeaders)

@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 
-from plimsoll.database import connect
-from plimsoll.settings import Settings
+import psycopg
+
+from serving.database import Database
 from serving.problems import ProblemError
 from serving.schemas.forecast import ForecastDriver, ForecastExplanation
 
 
 class Explainer:
-    """Asks `forecasting` why, for one installation."""
+    """Asks `forecasting` why.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    Args:
+        database: where forecasts and models are.
+        country: whose holidays count where a site names none.
+    """
+
+    def __init__(self, database: Database, country: str | None) -> None:
+        self._database = database
+        self._country = country
         # One question costs about a second of a core; many at once would starve everything else.
         self._one_at_a_time = asyncio.Lock()
 
@@ -24,16 +31,18 @@ class Explainer:
 
         Raises:
             ProblemError: 404, there is no forecast of it.
+            psycopg.OperationalError: the server cannot be reached.
         """
         async with self._one_at_a_time:
-            return await asyncio.to_thread(self._explain, tenant_id, series_id, hour)
+            return await self._database.write(lambda c: self._explain(c, tenant_id, series_id, hour))
 
-    def _explain(self, tenant_id: str, series_id: str, hour: datetime) -> ForecastExplanation:
+    def _explain(
+        self, connection: psycopg.Connection, tenant_id: str, series_id: str, hour: datetime
+    ) -> ForecastExplanation:
         from forecasting.operation.explanations import NoForecast, explain
 
         try:
-            with connect(self._settings.require_database_url()) as connection:
-                found = explain(connection, tenant_id, series_id, hour, self._settings.country)
+            found = explain(connection, tenant_id, series_id, hour, self._country)
         except NoForecast as error:
             raise ProblemError(404, "no_forecast", str(error), "site_id") from error
         said = found.prediction

@@ -151,6 +151,20 @@ def test_a_server_that_says_nothing_any_more_is_not_waited_for_without_end(
     assert behind_gate.get("/api/alerts").status_code == 200
 
 
+def test_what_needs_a_connection_of_its_own_and_gets_none_is_to_come_again(
+    behind_gate: TestClient, gate: Gate, seed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.snapshot.MIN_AGE_S", 60.0)
+    monkeypatch.setattr("serving.snapshot.MAX_AGE_S", 60.0)
+    seed.site("gym", kind="venue")
+    assert behind_gate.get("/api/occupancy/gym").status_code == 200
+    gate.close()
+
+    for path in ("/api/forecast/explain?site_id=gym", "/api/recommendation?site_id=gym"):
+        answer = behind_gate.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable"), path
+
+
 @pytest.mark.long
 def test_a_server_that_comes_back_is_found_within_seconds(behind_gate: TestClient, gate: Gate) -> None:
     gate.close()
