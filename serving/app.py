@@ -91,10 +91,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.levels = load_levels()
     app.state.request_metrics = RequestMetrics()
     app.state.database = Database(database_url)
-    app.state.snapshots = Snapshots(app.state.database, app.state.levels)
+    app.state.live_database = Database.for_live_state(database_url)
+    app.state.snapshots = Snapshots(app.state.live_database, app.state.levels)
     app.state.broker = Broker(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
     app.state.explainer = Explainer(app.state.database, settings.country)
-    app.state.doctor = Doctor(app.state.database, app.state.broker)
+    app.state.doctor = Doctor(app.state.live_database, app.state.broker)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=app.state.request_metrics)
@@ -144,12 +145,13 @@ def _complete_documentation(app: FastAPI) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    database: Database = app.state.database
+    databases: list[Database] = [app.state.database, app.state.live_database]
     app.state.started_at = datetime.now(UTC)
-    await database.open()
+    for database in databases:
+        await database.open()
     gateway = Gateway(settings.kafka_bootstrap_servers, load_contracts(settings.contracts_dir))
     app.state.gateway = gateway
-    app.state.devices = Devices(_find_devices(database))
+    app.state.devices = Devices(_find_devices(app.state.live_database))
     if settings.kafka_bootstrap_servers is None:
         log.warning("no Kafka is configured: this service answers questions and takes no events")
     try:
@@ -158,7 +160,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await gateway.close()
         if app.state.broker is not None:
             await app.state.broker.close()
-        await database.close()
+        for database in databases:
+            await database.close()
 
 
 def _find_devices(database: Database) -> Find:

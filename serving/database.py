@@ -21,10 +21,11 @@ MISSING_RELATION = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaN
 
 MIN_CONNECTIONS = 2
 MAX_CONNECTIONS = 10
+MAX_LIVE_CONNECTIONS = 4
 WAIT_S = 2.0
 RECONNECT_S = 5.0
 STATEMENT_TIMEOUT_MS = 10_000
-LONGEST_READ_S = 15.0  # a server that is paused, or whose host vanished, keeps no bound of its own
+LONGEST_S, LONGEST_LIVE_S = 15.0, 3.0  # a server that is paused, or whose host vanished, keeps no bound of its own
 _SESSION: dict[str, Any] = {
     "application_name": "plimsoll-api",
     "connect_timeout": 5,
@@ -41,22 +42,33 @@ class Database:
 
     Args:
         url: a libpq address.
+        max_connections: those that read, at most.
+        longest_s: how long a question may take.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, max_connections: int = MAX_CONNECTIONS, longest_s: float = LONGEST_S) -> None:
+        self.longest_s = longest_s
         self._url = url
         self._pool: _Pool = AsyncConnectionPool(
             url,
             kwargs={"row_factory": dict_row, "autocommit": True, **_SESSION},
             connection_class=psycopg.AsyncConnection[Row],
             min_size=MIN_CONNECTIONS,
-            max_size=MAX_CONNECTIONS,
+            max_size=max_connections,
             timeout=WAIT_S,
             # Attempts double their pauses; requests begin new ones, so a server that is back is found at once.
             reconnect_timeout=RECONNECT_S,
             open=False,
             name="api",
         )
+
+    @classmethod
+    def for_live_state(cls, url: str) -> Database:
+        """For what answers in milliseconds: live state, devices, health.
+
+        It has connections of its own: questions that take long, or wait for a lock, take it none.
+        """
+        return cls(url, MAX_LIVE_CONNECTIONS, LONGEST_LIVE_S)
 
     async def open(self) -> None:
         """Begin to connect; a database that is not there yet does not keep the service from starting."""
@@ -73,14 +85,14 @@ class Database:
             psycopg.OperationalError: the server cannot be reached, or no connection got free in time.
         """
         try:
-            async with asyncio.timeout(LONGEST_READ_S):
+            async with asyncio.timeout(self.longest_s):
                 try:
                     return await self._asked(query, parameters)
                 except _ConnectionEnded:
                     await self._pool.check()  # what else was idle ended with it
                     return await self._asked(query, parameters)
         except TimeoutError:
-            raise psycopg.OperationalError(f"no answer within {LONGEST_READ_S:.0f} s") from None
+            raise psycopg.OperationalError(f"no answer within {self.longest_s:.0f} s") from None
 
     async def _asked(self, query: LiteralString, parameters: Parameters) -> list[Row]:
         async with self._pool.connection() as connection:

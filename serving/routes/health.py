@@ -43,10 +43,10 @@ async def metrics(tenant_id: Tenant, live: LiveState, request: Request) -> Respo
     report = await _report(request)
     snapshot = await live.of(tenant_id) if report.parts["database"].state == "ok" else None
     counted: RequestMetrics = request.app.state.request_metrics
-    database: Database = request.app.state.database
+    pools: dict[str, Database] = {"questions": request.app.state.database, "live": request.app.state.live_database}
     gateway: Gateway | None = getattr(request.app.state, "gateway", None)
     events = event_counts(gateway.accepted, gateway.refused) if gateway else ()
-    families = [*_parts(report), _pool(database), *_sites(snapshot), *events]
+    families = [*_parts(report), _pools(pools), *_sites(snapshot), *events]
     return Response(exposition(counted, families), media_type=MEDIA_TYPE)
 
 
@@ -87,9 +87,13 @@ def _parts(report: Report) -> Families:
     )
 
 
-def _pool(database: Database) -> GaugeMetricFamily:
-    values = [({"state": name}, float(value)) for name, value in database.statistics().items()]
-    return gauge("plimsoll_database_pool", "Connections of the pool, and requests waiting for one.", values)
+def _pools(pools: dict[str, Database]) -> GaugeMetricFamily:
+    values = [
+        ({"pool": pool, "state": state}, float(value))
+        for pool, database in pools.items()
+        for state, value in database.statistics().items()
+    ]
+    return gauge("plimsoll_database_pool", "Connections of each pool, and requests waiting for one.", values)
 
 
 def _sites(snapshot: Snapshot | None) -> Families:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -102,16 +102,19 @@ def behind_gate(api: Any, seed: Any, gate: Gate, database_url: str) -> Iterator[
         yield client
 
 
-def _get_at_once(client: TestClient, path: str, times: int) -> list[tuple[int, float]]:
-    """Status and seconds of each of so many requests."""
+def _at_once(ask: Callable[[], Any], times: int) -> list[tuple[Any, float]]:
+    """What each of so many requests finds, and the seconds that it takes."""
 
-    def get(_: int) -> tuple[int, float]:
+    def timed(_: int) -> tuple[Any, float]:
         started = time.monotonic()
-        status = client.get(path).status_code
-        return status, time.monotonic() - started
+        return ask(), time.monotonic() - started
 
     with ThreadPoolExecutor(times) as threads:
-        return list(threads.map(get, range(times)))
+        return list(threads.map(timed, range(times)))
+
+
+def _get_at_once(client: TestClient, path: str, times: int) -> list[tuple[int, float]]:
+    return _at_once(lambda: client.get(path).status_code, times)
 
 
 def test_all_that_ask_during_an_outage_are_answered_soon(behind_gate: TestClient, gate: Gate) -> None:
@@ -136,10 +139,8 @@ def test_after_a_restart_of_the_server_no_request_is_turned_away(
     assert {status for status, _ in _get_at_once(behind_gate, "/api/alerts", times=4)} == {200}
 
 
-def test_a_server_that_says_nothing_any_more_is_not_waited_for_without_end(
-    behind_gate: TestClient, gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("serving.database.LONGEST_READ_S", 1.0)
+def test_a_server_that_says_nothing_any_more_is_not_waited_for_without_end(behind_gate: TestClient, gate: Gate) -> None:
+    behind_gate.app.state.database.longest_s = 1.0  # type: ignore[attr-defined]
     assert behind_gate.get("/api/alerts").status_code == 200
     gate.hold()
 
@@ -163,6 +164,38 @@ def test_what_needs_a_connection_of_its_own_and_gets_none_is_to_come_again(
     for path in ("/api/forecast/explain?site_id=gym", "/api/recommendation?site_id=gym"):
         answer = behind_gate.get(path)
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable"), path
+
+
+def test_questions_that_wait_take_no_connection_from_live_state_devices_and_health(
+    client: TestClient, database_url: str
+) -> None:
+    event = {"bus_id": "TJ-1", "occupancy": 3, "ts_device": "2026-01-15T12:34:56Z", "device_id": "E"}
+    database = client.app.state.database  # type: ignore[attr-defined]
+    with psycopg.connect(database_url) as rebuilding, ThreadPoolExecutor(12) as threads:
+        rebuilding.execute("LOCK TABLE ops.alerts IN ACCESS EXCLUSIVE MODE")
+        waiting = [threads.submit(client.get, "/api/alerts") for _ in range(12)]
+        while not database.statistics()["requests_waiting"]:
+            time.sleep(0.01)
+
+        answers = [
+            client.get("/api/occupancy/now"),
+            client.post("/api/occupancy/ingest", json=event),
+            client.get("/health/ready"),
+        ]
+        rebuilding.rollback()
+
+    assert [answer.status_code for answer in answers] == [200, 202, 200]
+    assert {200} <= {question.result().status_code for question in waiting} <= {200, 503}
+
+
+def test_a_mart_that_is_being_rebuilt_keeps_no_health_check_waiting(client: TestClient, database_url: str) -> None:
+    with psycopg.connect(database_url) as rebuilding:
+        rebuilding.execute("LOCK TABLE marts.fct_occupancy_hourly IN ACCESS EXCLUSIVE MODE")
+
+        ((health, took_s),) = _at_once(lambda: client.get("/health").json(), times=1)
+
+    assert took_s < 5
+    assert (health["components"]["database"]["state"], health["components"]["marts"]["state"]) == ("ok", "unknown")
 
 
 @pytest.mark.long
