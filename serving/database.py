@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, LiteralString, TypeVar
 
 import psycopg
@@ -22,6 +23,7 @@ MISSING_RELATION = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaN
 MIN_CONNECTIONS = 2
 MAX_CONNECTIONS = 10
 MAX_LIVE_CONNECTIONS = 4
+MAX_WRITERS = 4
 WAIT_S = 2.0
 RECONNECT_S = 5.0
 STATEMENT_TIMEOUT_MS = 10_000
@@ -49,6 +51,8 @@ class Database:
     def __init__(self, url: str, max_connections: int = MAX_CONNECTIONS, longest_s: float = LONGEST_S) -> None:
         self.longest_s = longest_s
         self._url = url
+        # Threads of its own: writers that wait for a lock leave the event loop's to others.
+        self._writers = ThreadPoolExecutor(MAX_WRITERS, thread_name_prefix="api-writer")
         self._pool: _Pool = AsyncConnectionPool(
             url,
             kwargs={"row_factory": dict_row, "autocommit": True, **_SESSION},
@@ -76,6 +80,7 @@ class Database:
 
     async def close(self) -> None:
         """Close the connections."""
+        self._writers.shutdown(wait=False, cancel_futures=True)
         await self._pool.close()
 
     async def rows(self, query: LiteralString, parameters: Parameters = None) -> list[Row]:
@@ -114,7 +119,7 @@ class Database:
         Raises:
             psycopg.OperationalError: the server cannot be reached.
         """
-        return await asyncio.to_thread(self._work, work)
+        return await asyncio.get_running_loop().run_in_executor(self._writers, self._work, work)
 
     def _work(self, work: Callable[[psycopg.Connection], Result]) -> Result:
         with psycopg.connect(self._url, **_SESSION) as connection:

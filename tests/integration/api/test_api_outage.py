@@ -20,6 +20,9 @@ pytestmark = pytest.mark.integration
 ANSWER_S = 8.0
 """Nobody waits longer to be told that the database is away; the driver itself waits five for its cancelling."""
 
+THREADS = 40
+"""More than the event loop has for all that waits elsewhere."""
+
 
 class Gate:
     """A relay before PostgreSQL that can be closed (connections are refused) and held (nothing passes)."""
@@ -186,6 +189,23 @@ def test_questions_that_wait_take_no_connection_from_live_state_devices_and_heal
 
     assert [answer.status_code for answer in answers] == [200, 202, 200]
     assert {200} <= {question.result().status_code for question in waiting} <= {200, 503}
+
+
+def test_decisions_that_wait_for_a_lock_keep_no_health_check_waiting(
+    client: TestClient, database_url: str, seed: Any
+) -> None:
+    path = f"/api/alerts/{seed.alert('door')}/acknowledge"
+    with psycopg.connect(database_url) as deciding, ThreadPoolExecutor(THREADS) as threads:
+        deciding.execute("LOCK TABLE ops.alerts IN ACCESS EXCLUSIVE MODE")
+        waiting = [threads.submit(client.post, path) for _ in range(THREADS)]
+        while deciding.execute("SELECT count(*) > 3 FROM pg_locks WHERE NOT granted").fetchone() != (True,):
+            time.sleep(0.01)
+
+        ((status, took_s),) = _get_at_once(client, "/health/ready", times=1)
+        deciding.rollback()
+
+    assert (status, took_s < 5) == (200, True)
+    assert {decision.result().status_code for decision in waiting} == {200}
 
 
 def test_a_mart_that_is_being_rebuilt_keeps_no_health_check_waiting(client: TestClient, database_url: str) -> None:
