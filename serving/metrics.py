@@ -64,7 +64,7 @@ class CountRequests:
             await self._app(scope, receive, watch)
         finally:
             # Paths that no route matches are one label: a scanner must not fill the memory.
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = getattr(scope.get("route"), "path_format", "unmatched")
             self._metrics.observe(scope["method"], route, status, time.perf_counter() - started)
 
 

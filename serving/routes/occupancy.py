@@ -12,6 +12,7 @@ from plimsoll.settings import Settings
 from serving.cursors import Cursor, decode_cursor, encode_cursor
 from serving.database import MISSING_RELATION, Database, Db, Row
 from serving.levels import Levels
+from serving.names import SITE
 from serving.periods import From, Step, To, bounded_period
 from serving.problems import problem_responses
 from serving.queries.forecast import FORECAST
@@ -118,13 +119,7 @@ async def _expected_now(database: Database, tenant_id: str, site_id: str, at: da
         return None
 
 
-@router.get("/occupancy/{site_id}", responses=problem_responses(404))
-async def occupancy_of_site(site_id: SiteInPath, tenant_id: Tenant, live: LiveState) -> SiteNow:
-    """One site as it is now."""
-    return find_site(await live.of(tenant_id), site_id)
-
-
-@router.get("/occupancy/{site_id}/history", responses=problem_responses(404, 422))
+@router.get(f"/occupancy/{SITE}/history", responses=problem_responses(404, 422))
 async def occupancy_history(
     site_id: SiteInPath,
     tenant_id: Tenant,
@@ -165,6 +160,12 @@ async def occupancy_history(
         refreshed_at=max((row["refreshed_at"] for row in rows if row["refreshed_at"]), default=None),
         generated_at=datetime.now(UTC),
     )
+
+
+@router.get(f"/occupancy/{SITE}", responses=problem_responses(404))
+async def occupancy_of_site(site_id: SiteInPath, tenant_id: Tenant, live: LiveState) -> SiteNow:
+    """One site as it is now."""
+    return find_site(await live.of(tenant_id), site_id)
 
 
 def _stream_of(site: SiteNow) -> UUID | None:

@@ -13,6 +13,7 @@ from ingest.registry import sites as site_registry
 from ingest.registry.entries import DeviceChange, Kind, NewDevice, NewSecret, NewSite, SiteChange
 from serving.cursors import Cursor, decode_cursor, encode_cursor
 from serving.database import Db
+from serving.names import SITE
 from serving.problems import ProblemError, problem_responses
 from serving.registry import Limit, Registry
 from serving.schemas.registry import Device, DevicePage, DeviceWithSecret, RegisteredSite, RegisteredSitePage
@@ -50,7 +51,7 @@ async def add_site(site: NewSite, tenant_id: Tenant, registry: Registry) -> Regi
     return RegisteredSite(**await registry.write(lambda c: site_registry.add_site(c, tenant_id, site)))
 
 
-@router.get("/sites/{site_id}", responses=problem_responses(404))
+@router.get(f"/sites/{SITE}", responses=problem_responses(404))
 async def site(site_id: SiteId, tenant_id: Tenant, database: Db) -> RegisteredSite:
     """One registered site."""
     query = {"tenant_id": tenant_id, "site_id": site_id, "kind": None, "after": None, "limit": 1}
@@ -60,13 +61,13 @@ async def site(site_id: SiteId, tenant_id: Tenant, database: Db) -> RegisteredSi
     return RegisteredSite(**row)
 
 
-@router.patch("/sites/{site_id}", responses=problem_responses(404, 422))
+@router.patch(f"/sites/{SITE}", responses=problem_responses(404, 422))
 async def change_site(site_id: SiteId, change: SiteChange, tenant_id: Tenant, registry: Registry) -> RegisteredSite:
     """Change what is given; the rest stays."""
     return RegisteredSite(**await registry.write(lambda c: site_registry.change_site(c, tenant_id, site_id, change)))
 
 
-@router.delete("/sites/{site_id}", status_code=204, responses=problem_responses(404))
+@router.delete(f"/sites/{SITE}", status_code=204, responses=problem_responses(404))
 async def retire_site(site_id: SiteId, tenant_id: Tenant, registry: Registry) -> Response:
     """Retire a site: it is not shown and not forecast any more. Its history stays; PATCH brings it back."""
     retired = SiteChange(is_active=False)

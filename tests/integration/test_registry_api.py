@@ -237,3 +237,17 @@ def test_a_site_names_the_country_whose_holidays_count(service: TestClient, name
     assert (refused.status_code, "no subdivision 'XX'" in refused.text) == (422, True)
     assert kept.json()["country"] == "US-CA"
     assert gone.json()["country"] is None
+
+
+def test_a_site_with_a_slash_in_its_name_is_reached_like_any_other(service: TestClient, name: str) -> None:
+    service.post("/api/sites", json={"site_id": f"{name} 3/east", "kind": "venue"})
+    address = f"/api/sites/{name}%203%2Feast"
+
+    answers = [
+        service.get(address),
+        service.patch(address, json={"capacity": 20}),
+        service.get(address.replace("sites", "occupancy")),
+        service.delete(address),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 204]

@@ -222,6 +222,15 @@ def test_history_by_hour_is_the_mart(client: TestClient) -> None:
     assert history["refreshed_at"] and history["from"] < history["to"]
 
 
+def test_history_of_a_site_whose_name_has_a_slash(client: TestClient, seed: Any) -> None:
+    seed.site("hall 3/east", kind="venue", is_active=True)
+    seed.hour("hall 3/east", 1, mean=7)
+    path = "/api/occupancy/hall%203%2Feast/history"
+
+    assert [item["mean_occupancy"] for item in client.get(path).json()["items"]] == [7.0]
+    assert client.get("/api/sites/", follow_redirects=False).headers["location"].endswith("/api/sites")
+
+
 def test_history_is_bounded_by_from_and_to(client: TestClient) -> None:
     newest = client.get("/api/occupancy/gym/history").json()["items"][-1]
     to = datetime.fromisoformat(newest["at"])
