@@ -9,7 +9,7 @@ const at = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(share * 100)} %`;
 const isNarrow = matchMedia("(max-width: 56rem)");
 // On a phone the forecast and what to do come below the list: it must not be long.
-const state = { sites: [], lines: [], levels: null, chosen: null, forecastAt: 0, rows: isNarrow.matches ? 6 : 25 };
+const state = { sites: [], lines: null, levels: null, chosen: null, forecastAt: 0, rows: isNarrow.matches ? 6 : 25 };
 
 function age(seconds) {
   if (seconds === null) return "never heard";
@@ -63,7 +63,7 @@ function showSites() {
   found.sort((a, b) => (order === "load" ? (b.load_factor ?? -1) - (a.load_factor ?? -1) : 0)
     || a.name.localeCompare(b.name, undefined, { numeric: true }));
   state.chosen ??= (found.find((site) => !site.is_stale) ?? found[0])?.site_id ?? null;
-  at("map").replaceChildren(...[map(found, state.lines, (site) => style(site).colour, state.chosen, choose)].filter(Boolean));
+  at("map").replaceChildren(...[map(found, state.lines ?? [], (site) => style(site).colour, state.chosen, choose)].filter(Boolean));
   const focused = document.activeElement?.dataset?.site;
   at("site-list").replaceChildren(...found.slice(0, state.rows).map(siteRow));
   if (focused) at("site-list").querySelector(`[data-site="${CSS.escape(focused)}"]`)?.focus();
@@ -204,13 +204,17 @@ async function readHealth() {
 }
 
 async function readLevels() {
-  const [levels, routes] = await Promise.all([ask("/api/levels"), ask("/api/map/routes")]);
-  state.levels = levels;
-  state.lines = routes.features;
+  state.levels = await ask("/api/levels");
   const { riders, kinds } = state.levels;
   at("legend").replaceChildren(...Object.entries(riders).map(([name, rider]) => {
     return element("span", {}, levelIcon(rider), " ", [...new Set([kinds.bus, kinds.venue].map((kind) => kind.words[name]))].join(" / "));
   }));
+}
+
+async function readLines() {
+  if (state.lines !== null) return;
+  state.lines = (await ask("/api/map/routes")).features;
+  showSites();
 }
 
 // What fails keeps nothing else from being read.
@@ -224,7 +228,7 @@ async function together(...parts) {
 async function readPlaces() {
   if (state.levels === null) await readLevels();
   await readSites();
-  await together(readHotspots(), readRecommendations(), readForecast());
+  await together(readLines(), readHotspots(), readRecommendations(), readForecast());
 }
 
 async function look() {

@@ -100,6 +100,15 @@ def test_a_part_that_cannot_be_read_is_said_although_the_rest_is_up_to_date(page
         time.sleep(0.2)
 
 
+def test_without_the_lines_of_routes_sites_are_shown(page: Page, address: str, seed: Any) -> None:
+    seed.site("pool", kind="venue", name="Pool")
+    page.block("*/api/map/routes*")
+    page.open(address)
+
+    page.await_text("#site-list", "Pool")
+    page.await_text("#health", "not up to date")
+
+
 def test_hotspots_beyond_those_shown_are_counted(page: Page, address: str, seed: Any) -> None:
     for number in range(23):
         seed.hotspot(f"place-{number}", minutes=number)
