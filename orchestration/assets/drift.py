@@ -17,7 +17,7 @@ from dagster import (
 
 from orchestration.each_tenant import require_everybody, serve_each
 from orchestration.keys import ACCURACY, BACKTESTS, DRIFT, FORECAST_TEAM, SERIES
-from orchestration.resources import Platform
+from orchestration.resources import Platform, tenants
 
 if TYPE_CHECKING:
     from forecasting.operation.health import Health
@@ -68,7 +68,7 @@ def drift(context: AssetExecutionContext, platform: Platform) -> Iterator[Materi
             tell(connection, tenant, health.row, now)
 
     with platform.connection() as connection:
-        _, failed = serve_each(context.log, connection, measure_all)
+        _, failed = serve_each(context.log, connection, tenants(connection), measure_all)
     yield MaterializeResult(metadata=_metadata(measured), check_results=[_check(measured)])
     require_everybody(failed)
 

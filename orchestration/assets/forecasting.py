@@ -1,6 +1,7 @@
 """From the hourly series to a week of predictions: panel → model → backtest → predictions."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +26,7 @@ from orchestration.forecast_metadata import (
     trial_metadata,
 )
 from orchestration.keys import BACKTESTS, FORECAST_TEAM, MODELS, PREDICTIONS, SERIES, TRAINING_PANEL
-from orchestration.resources import Platform
+from orchestration.resources import Platform, tenants
 
 GROUP = "forecasting"
 # Stale after a week and a day, so that the weekly training is what normally renews it.
@@ -39,6 +40,14 @@ class TrainingConfig(Config):
     stale_after_days: float = Field(
         _STALE_AFTER_DAYS, gt=0, description="A champion is old when its training data end longer ago than this."
     )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training made, by `tenant/group`: versions that await their trial, and whose training failed."""
+
+    versions: dict[str, str]
+    failed: list[str]
 
 
 @asset(
@@ -62,6 +71,7 @@ def training_panel(context: AssetExecutionContext, platform: Platform) -> Output
         read, failed = serve_each(
             context.log,
             connection,
+            tenants(connection),
             lambda tenant: read_groups(connection, tenant, until=this_hour(), country=country),
         )
     panels = {tenant: groups for tenant, groups in read.items() if groups} | {tenant: {} for tenant in failed}
@@ -82,27 +92,28 @@ def training_panel(context: AssetExecutionContext, platform: Platform) -> Output
 )
 def models(
     context: AssetExecutionContext, platform: Platform, config: TrainingConfig, panels: dict[str, Any]
-) -> Output[dict[str, dict[str, str]]]:
-    """Train a challenger for each group of series that needs one."""
+) -> Output[Trained]:
+    """Train a challenger for each group of series that needs one; `backtests` tells of those that failed."""
     from forecasting.operation.training import needs_training, train_challenger
 
     now, max_age = datetime.now(UTC), timedelta(days=config.stale_after_days)
-    trained: dict[str, dict[str, str]] = {}
-    metadata: dict[str, Any] = {"tenants": len(panels), "models_trained": 0}
+    groups = _groups(panels)
+    metadata: dict[str, Any] = {"tenants": len(panels)}
+
+    def train(name: str) -> str | None:
+        tenant, group, panel = groups[name]
+        if config.only_if_stale and not needs_training(connection, tenant, group, now, max_age):
+            context.log.info(f"{name}: the champion is fresh, nothing to train")
+            return None
+        version, model, awaits_trial = train_challenger(connection, tenant, group, panel)
+        context.log.info(f"{name}: model {version}{'' if awaits_trial else ', which was judged already'}")
+        metadata.update(model_metadata(tenant, group, version, model.metadata))
+        return version if awaits_trial else None
+
     with platform.connection() as connection:
-        for tenant, group, panel in _each(panels):
-            if config.only_if_stale and not needs_training(connection, tenant, group, now, max_age):
-                context.log.info(f"{tenant}, {group}: the champion is fresh, nothing to train")
-                continue
-            version, model, awaits_trial = train_challenger(connection, tenant, group, panel)
-            context.log.info(
-                f"{tenant}, {group}: model {version}{'' if awaits_trial else ', which was judged already'}"
-            )
-            metadata |= model_metadata(tenant, group, version, model.metadata)
-            if awaits_trial:
-                trained.setdefault(tenant, {})[group] = version
-                metadata["models_trained"] += 1
-    return Output(trained, metadata=metadata)
+        trained, failed = serve_each(context.log, connection, groups, train)
+    versions = {name: version for name, version in trained.items() if version}
+    return Output(Trained(versions, failed), metadata=metadata | {"models_trained": len(versions)})
 
 
 @asset(
@@ -119,22 +130,28 @@ def models(
     ),
 )
 def backtests(
-    platform: Platform, panels: dict[str, Any], trained: dict[str, dict[str, str]]
+    context: AssetExecutionContext, platform: Platform, panels: dict[str, Any], trained: Trained
 ) -> Iterator[MaterializeResult[None]]:
-    """Judge what was just trained, and tell how the champions stand."""
+    """Judge what was just trained, tell how the champions stand, and name whom this training left out."""
     from forecasting.operation.trial import judge
     from forecasting.store import champion_errors
 
-    metadata: dict[str, Any] = {"models_judged": 0, "models_promoted": 0}
+    groups = _groups(panels)
+    metadata: dict[str, Any] = {}
+
+    def promoted(name: str) -> bool:
+        tenant, group, panel = groups[name]
+        trial = judge(connection, tenant, group, panel, trained.versions[name], datetime.now(UTC))
+        metadata.update(trial_metadata(tenant, group, trial))
+        return trial.decision.promoted
+
     with platform.connection() as connection:
-        for tenant, group, version in _each(trained):
-            trial = judge(connection, tenant, group, panels[tenant][group], version, datetime.now(UTC))
-            metadata["models_judged"] += 1
-            metadata["models_promoted"] += trial.decision.promoted
-            metadata |= trial_metadata(tenant, group, trial)
+        judged, failed = serve_each(context.log, connection, trained.versions, promoted)
         standing = champions_table(champion_errors(connection))
-    yield MaterializeResult(metadata={"champions": standing, **metadata})
-    require_everybody(tenant for tenant, groups in panels.items() if not groups)
+    metadata |= {"champions": standing, "models_judged": len(judged), "models_promoted": sum(judged.values())}
+    yield MaterializeResult(metadata=metadata)
+    unread = [tenant for tenant, theirs in panels.items() if not theirs]
+    require_everybody([*unread, *trained.failed, *failed])
 
 
 @asset(
@@ -156,7 +173,9 @@ def occupancy_hourly(context: AssetExecutionContext, platform: Platform) -> Iter
 
     origin, country = this_hour(), platform.settings().country
     with platform.connection() as connection:
-        scored, failed = serve_each(context.log, connection, lambda tenant: score(connection, tenant, origin, country))
+        scored, failed = serve_each(
+            context.log, connection, tenants(connection), lambda tenant: score(connection, tenant, origin, country)
+        )
     known = {tenant: result for tenant, result in scored.items() if result is not None}
     for tenant in scored.keys() - known.keys():
         context.log.warning(f"{tenant}: no series has been seen in the last weeks, nothing to predict")
@@ -164,11 +183,9 @@ def occupancy_hourly(context: AssetExecutionContext, platform: Platform) -> Iter
     require_everybody(failed)
 
 
-def _each(by_tenant: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, Any]]:
-    """Tenant, group of series and what is theirs."""
-    for tenant, groups in by_tenant.items():
-        for group, one in groups.items():
-            yield tenant, group, one
+def _groups(panels: dict[str, dict[str, Any]]) -> dict[str, tuple[str, str, Any]]:
+    """`tenant/group` to tenant, group of series, and its panel."""
+    return {f"{tenant}/{group}": (tenant, group, panel) for tenant, of in panels.items() for group, panel in of.items()}
 
 
 ASSETS: list[AssetsDefinition] = [training_panel, models, backtests, occupancy_hourly]

@@ -293,3 +293,38 @@ def test_a_tenant_that_cannot_be_read_does_not_stop_the_others_and_the_run_names
     assert not result.success
     failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     assert ["left out: a-broken" in str(failure.error) for failure in failures] == [True]
+
+
+def test_a_group_that_cannot_be_trained_or_judged_stops_no_other_and_the_run_names_it(
+    connection: psycopg.Connection, database_url: str
+) -> None:
+    # Nobody can train in a zone that does not exist; the trial of `b`, which comes before `c`, cannot be recorded.
+    for tenant, group, zone in (
+        ("a", "area", "Mars/Olympus"),
+        ("a", "venue", "UTC"),
+        ("b", "venue", "UTC"),
+        ("c", "venue", "UTC"),
+    ):
+        connection.execute("INSERT INTO registry.tenants VALUES (%s, %s) ON CONFLICT DO NOTHING", [tenant, tenant])
+        connection.execute(
+            "INSERT INTO marts.fct_series_hourly SELECT %s, %s, %s, hour, value, capacity, false, %s"
+            " FROM marts.fct_series_hourly WHERE tenant_id = 'default' AND series_id = 'gym'",
+            [tenant, f"{tenant}-{group}", group, zone],
+        )
+    connection.execute("ALTER TABLE forecast.backtests ADD CONSTRAINT refused CHECK (tenant_id <> 'b') NOT VALID")
+    with DagsterInstance.ephemeral() as own:
+        result = materialize(
+            TRAINING, instance=own, resources={"platform": Platform(database_url=database_url)},
+            run_config={"ops": {"forecast__models": {"config": {"only_if_stale": True}}}}, raise_on_error=False,
+        )  # fmt: skip
+    connection.execute("ALTER TABLE forecast.backtests DROP CONSTRAINT refused")
+    connection.execute("DELETE FROM marts.fct_series_hourly WHERE tenant_id <> 'default'")
+
+    champions = connection.execute(
+        "SELECT tenant_id, series_group FROM forecast.models WHERE status = 'champion' AND tenant_id <> 'default'"
+    ).fetchall()
+    assert sorted(champions) == [("a", "venue"), ("c", "venue")]
+    assert metadata(result, MODELS)["models_trained"] == 3
+    assert metadata(result, BACKTESTS)["models_promoted"] == 2
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert ["left out: a/area, b/venue" in str(failure.error) for failure in failures] == [True]
