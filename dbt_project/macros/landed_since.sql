@@ -52,15 +52,6 @@
 {% endmacro %}
 
 
-{# Before anything else in a model: dbt reads the bounds while it compiles, before any pre-hook, so the lock is taken then,
-   on the node's connection, which dbt closes after the node. Who only compiles (docs, tests) waits for nobody. #}
-{% macro lock_model() -%}
-    {%- if execute and flags.WHICH in ('run', 'build') -%}
-        {%- do run_query("select pg_advisory_lock(hashtext('plimsoll " ~ this ~ "'))") -%}
-    {%- endif -%}
-{%- endmacro %}
-
-
 {% macro commit_landings(topics) %}
     insert into intermediate.watermarks as known (model, topic, partition, landed_at)
     select '{{ this.identifier }}', topic, partition, landed_at

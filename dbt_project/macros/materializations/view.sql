@@ -3,6 +3,7 @@
     served views would be gone for a moment in every build. Only when columns changed, dropping is the one way left.
 #}
 {% materialization view, adapter='postgres' -%}
+    {%- do lock_model() -%}
     {%- set existing = load_cached_relation(this) -%}
     {%- set target_relation = this.incorporate(type='view') -%}
 

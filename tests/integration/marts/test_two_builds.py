@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -24,16 +26,12 @@ def test_build_that_waits_for_another_loses_nothing(marts: str, dbt: Dbt, target
     at = TODAY - 4 * DAY + 9 * HOUR
     builds: list[subprocess.Popen[bytes]] = []
     with connected(marts) as connection:
-        table = f'"{connection.info.dbname}"."intermediate"."{MODEL}"'
-        connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [f"plimsoll {table}"])
-        try:
+        with locked(connection, f"intermediate.{MODEL}"):
             for n in range(2):
                 land(connection, [count("V-7", at + n * 10 * MINUTE, n)])
-                builds.append(start(target, tmp_path / str(n)))
+                builds.append(start(target, tmp_path / str(n), MODEL))
                 await_waiting(connection, n + 1, builds)
-        finally:
-            connection.execute("SELECT pg_advisory_unlock_all()")
-            ended = [build.wait(timeout=120) for build in builds]
+        ended = [build.wait(timeout=120) for build in builds]
         dbt("run", "--select", *MODELS)
         known = connection.execute(
             "SELECT sum(samples) FROM marts.fct_occupancy_hourly WHERE site_id = 'V-7'"
@@ -43,12 +41,47 @@ def test_build_that_waits_for_another_loses_nothing(marts: str, dbt: Dbt, target
     assert known == (2,)
 
 
-def start(target: Path, own_target: Path) -> subprocess.Popen[bytes]:
+def test_two_first_builds_wait_for_each_other(
+    new_database: Callable[[str], AbstractContextManager[str]], dbt: Dbt, target: Path, tmp_path: Path
+) -> None:
+    """Both have looked, and found no table, before either makes one."""
+    with new_database("first_builds") as url, connected(url) as connection:
+        land(connection, [count("V-7", TODAY - DAY, 7)])
+        database = {"PGDATABASE": connection.info.dbname}
+        with locked(connection, "staging.holidays", "intermediate.int_sites__known"):
+            builds = [
+                start(target, tmp_path / str(n), "+dim_date", "+fct_occupancy_hourly", **database) for n in range(2)
+            ]
+            await_waiting(connection, 2 * 2, builds)
+        ended = [build.wait(timeout=120) for build in builds]
+        found = connection.execute(
+            "SELECT (SELECT count(*) FROM staging.holidays) = (SELECT count(DISTINCT holidays) FROM staging.holidays),"
+            " (SELECT sum(samples) FROM marts.fct_occupancy_hourly)"
+        ).fetchone()
+
+    assert ended == [0, 0]
+    assert found == (True, 1)
+
+
+@contextmanager
+def locked(connection: psycopg.Connection, *models: str) -> Iterator[None]:
+    """As if another build wrote these models, given as schema.name."""
+    for model in models:
+        table = ".".join(f'"{name}"' for name in [connection.info.dbname, *model.split(".")])
+        connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [f"plimsoll {table}"])
+    try:
+        yield
+    finally:
+        connection.execute("SELECT pg_advisory_unlock_all()")
+
+
+def start(target: Path, own_target: Path, *models: str, **env: str) -> subprocess.Popen[bytes]:
     """A build of its own, which need not parse the project again; the fixture `dbt` set its environment."""
     own_target.mkdir()
     shutil.copy(target / "partial_parse.msgpack", own_target)
     places = ["--target-path", str(own_target), "--log-path", str(own_target)]
-    return subprocess.Popen([EXECUTABLE, "run", "--quiet", "--select", MODEL, *places], cwd=PROJECT_DIR, env=os.environ)
+    command = [EXECUTABLE, "build", "--quiet", "--resource-type", "model", "seed", "--select", *models, *places]
+    return subprocess.Popen(command, cwd=PROJECT_DIR, env=os.environ | env)
 
 
 def await_waiting(connection: psycopg.Connection, builds: int, started: list[subprocess.Popen[bytes]]) -> None:

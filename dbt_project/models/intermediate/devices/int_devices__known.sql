@@ -6,6 +6,7 @@
         pre_hook="{{ empty_in_place() }}"
     )
 }}
+{% do lock_model() %}
 
 -- Registered devices with their present site, and those that only their messages tell of.
 with assignments as (

@@ -1,4 +1,5 @@
 {{ config(indexes=[{'columns': ['date'], 'unique': true}]) }}
+{% do lock_model() %}
 
 with days as (
     select day::date as date

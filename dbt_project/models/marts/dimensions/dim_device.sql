@@ -1,4 +1,5 @@
 {{ config(indexes=[{'columns': ['tenant_id', 'device_id'], 'unique': true}]) }}
+{% do lock_model() %}
 
 with devices as (
     select * from {{ ref('int_devices__known') }}

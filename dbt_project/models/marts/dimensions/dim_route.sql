@@ -1,4 +1,5 @@
 {{ config(indexes=[{'columns': ['tenant_id', 'route_id', 'direction_id'], 'unique': true}]) }}
+{% do lock_model() %}
 
 with routes as (
     select * from {{ ref('stg_registry__routes') }}

@@ -1,4 +1,5 @@
 {{ config(indexes=[{'columns': ['tenant_id', 'site_id'], 'unique': true}]) }}
+{% do lock_model() %}
 
 with sites as (
     select * from {{ ref('int_sites__known') }}

@@ -1,4 +1,5 @@
 {{ config(indexes=[{'columns': ['hour_of_week'], 'unique': true}]) }}
+{% do lock_model() %}
 
 with hours as (
     select hour_of_week from generate_series(0, 167) as hour_of_week
