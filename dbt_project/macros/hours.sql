@@ -11,39 +11,12 @@
 {%- endmacro %}
 
 
-{# The instant up to which `this` has taken over its upstream's rows, as a literal. Upstream models stamp the rows of
-   a write with one `refreshed_at`, later than any before (see `next_refresh`), and the rows derived from them carry
-   it on: so what is newer than the newest here is what changed. #}
-{% macro newest_refresh() -%}
-    {%- if execute -%}
-        {%- set newest = run_query("select coalesce(max(refreshed_at), '-infinity')::text from " ~ this).columns[0].values()[0] -%}
-        '{{ newest }}'::timestamptz
-    {%- else -%}
-        '-infinity'::timestamptz
-    {%- endif -%}
-{%- endmacro %}
-
-
 {# The stamp for the rows of this write: now, but in any case later than every earlier one. #}
 {% macro next_refresh() -%}
     {%- if is_incremental() -%}
         (select greatest(clock_timestamp(), max(refreshed_at) + interval '1 microsecond') from {{ this }})
     {%- else -%}
         clock_timestamp()
-    {%- endif -%}
-{%- endmacro %}
-
-
-{# The service dates of the rows that are newer in the upstream model than in `this`, as literals: a filter on them
-   goes through windows and groups into the index. #}
-{% macro refreshed_dates(upstream) -%}
-    {%- if execute -%}
-        {%- set dates = run_query("select distinct service_date::text from " ~ upstream ~ " where refreshed_at > " ~ newest_refresh() ~ " order by 1").columns[0].values() -%}
-    {%- endif -%}
-    {%- if dates -%}
-        {%- for date in dates %}'{{ date }}'::date{{ ', ' if not loop.last }}{% endfor -%}
-    {%- else -%}
-        null::date
     {%- endif -%}
 {%- endmacro %}
 

@@ -1,10 +1,11 @@
 {#
     Incremental by what an upstream model wrote, exactly, however many runs there are at once.
 
-    Every write of the upstream model has one `refreshed_at`, later than any before. At its end it notes that stamp for
-    the invocation (`capture_refresh`, a post-hook); who reads from it takes what lies between its own watermark and that
-    note (`refreshed_since`), and commits the note as its watermark (`commit_landings`). Without the upstream model in
-    the same invocation there is no note: what is new is then read, and read again next time.
+    Every write of the upstream model has one `refreshed_at`, later than any before; marts whose rows carry on the stamps of
+    what they are made from take them over in that order. At its end the upstream model notes its newest stamp for the
+    invocation (`capture_refresh`, a post-hook); who reads from it takes what lies between its own watermark and that note
+    (`refreshed_since`), and commits the note as its watermark (`commit_landings`). Without the upstream model in the same
+    invocation there is no note: what is new is then read, and read again next time.
 #}
 
 {% macro capture_refresh() %}
@@ -31,5 +32,18 @@
         false
     {%- else -%}
         refreshed_at > '{{ bounds[0] }}'::timestamptz and refreshed_at <= '{{ bounds[1] }}'::timestamptz
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# The service dates of those rows, as literals: a filter on them goes through windows and groups into the index. #}
+{% macro refreshed_dates(upstream) -%}
+    {%- if execute -%}
+        {%- set dates = run_query("select distinct service_date::text from " ~ upstream ~ " where " ~ refreshed_since(upstream) ~ " order by 1").columns[0].values() -%}
+    {%- endif -%}
+    {%- if dates -%}
+        {%- for date in dates %}'{{ date }}'::date{{ ', ' if not loop.last }}{% endfor -%}
+    {%- else -%}
+        null::date
     {%- endif -%}
 {%- endmacro %}

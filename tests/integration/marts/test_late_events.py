@@ -196,9 +196,49 @@ def test_predictions_are_judged_once_their_hour_is_over(marts: str, dbt: Dbt) ->
             "SELECT horizon_bucket_h, actual, absolute_error, is_inside_band"
             " FROM marts.fct_forecast_accuracy ORDER BY target_hour, horizon_bucket_h"
         ).fetchall()
+        dbt("run", "--select", *MODELS, "fct_traffic_hourly", "fct_forecast_accuracy")
         before = rows(marts, "fct_forecast_accuracy", "accuracy_key")
         dbt("run", "--select", "fct_forecast_accuracy")
 
     error = pytest.approx(abs(13 - actual[0]), rel=1e-6)
     assert judged == [(1, actual[0], error, True), (24, actual[0], error, True)]
     assert rows(marts, "fct_forecast_accuracy", "accuracy_key") == before
+
+
+def test_hours_whose_mart_failed_while_another_was_judged_are_judged_later(marts: str, dbt: Dbt) -> None:
+    """Two refreshes in which one mart fails, the hourly scoring after them, and the next refresh."""
+    stream, hour = "550e8400-e29b-41d4-a716-446655440001", TODAY - DAY + 11 * HOUR
+    place = {"longitude": 106.8, "latitude": -6.2, "estimated_max_people": 200, "utc_offset_s": 25200}
+    refresh = ("run", "--select", *MODELS, "fct_traffic_hourly", "fct_forecast_accuracy")
+    with connected(marts) as connection:
+        connection.cursor().executemany(
+            """
+            INSERT INTO forecast.occupancy_hourly
+                (tenant_id, series_id, model_version, origin_at, target_hour, horizon_h,
+                 predicted, p10, p90, baseline, method)
+            VALUES ('default', %s, 'm1', %s, %s, 1, 13, 0, 20, 15, 'champion')
+            """,
+            [(stream, hour - HOUR, hour), ("V-1", hour - HOUR, hour)],
+        )
+        dbt(*refresh)
+        connection.execute("ALTER TABLE marts.fct_occupancy_hourly ADD CONSTRAINT broken CHECK (samples < 0) NOT VALID")
+        land(connection, [count("V-1", hour + 5 * MINUTE, 44)])
+        dbt(*refresh, succeeds=False)
+        counted = {"stream_id": stream, "ts_device": hour, "total_in_area": 9, **place}
+        land(connection, [counted], topic="traffic.counts")
+        dbt(*refresh, succeeds=False)
+        connection.execute("ALTER TABLE marts.fct_occupancy_hourly DROP CONSTRAINT broken")
+        dbt("run", "--select", "fct_forecast_accuracy")
+        dbt(*refresh)
+        judged = connection.execute(
+            """
+            SELECT accuracy.series_id, accuracy.actual = series.value
+            FROM marts.fct_forecast_accuracy AS accuracy
+            INNER JOIN marts.fct_series_hourly AS series
+                ON accuracy.series_id = series.series_id AND accuracy.target_hour = series.hour
+            WHERE accuracy.target_hour = %s
+            """,
+            [hour],
+        ).fetchall()
+
+    assert sorted(judged) == [(stream, True), ("V-1", True)]

@@ -63,6 +63,29 @@ def test_two_first_builds_wait_for_each_other(
     assert found == (True, 1)
 
 
+def test_hours_that_another_build_writes_meanwhile_are_not_passed_over(
+    marts: str, dbt: Dbt, target: Path, tmp_path: Path
+) -> None:
+    """One build knows which dates to take over, and before it does, another writes to one of them and to a third."""
+    first, second, third = (TODAY - n * DAY + 9 * HOUR for n in (8, 9, 10))
+    with connected(marts) as connection, connected(marts) as other:
+        land(connection, [count("V-8", first, 1), count("V-8", second, 1)])
+        with other.transaction(force_rollback=True):
+            other.execute("ALTER VIEW intermediate.int_occupancy__hourly_grid SET (security_barrier = false)")
+            build = start(target, tmp_path / "build", *MODELS[:3])
+            await_waiting(connection, 1, [build], for_a="relation")
+            land(connection, [count("V-8", second + HOUR, 1), count("V-8", third, 1)])
+            dbt("run", "--select", *MODELS[:2])
+        assert build.wait(timeout=120) == 0
+        dbt("run", "--select", *MODELS)
+        known = connection.execute(
+            "SELECT (SELECT sum(samples) FROM marts.fct_occupancy_hourly WHERE site_id = 'V-8'),"
+            " (SELECT sum(samples) FROM marts.fct_occupancy_daily WHERE site_id = 'V-8')"
+        ).fetchone()
+
+    assert known == (4, 4)
+
+
 @contextmanager
 def locked(connection: psycopg.Connection, *models: str) -> Iterator[None]:
     """As if another build wrote these models, given as schema.name."""
@@ -84,14 +107,16 @@ def start(target: Path, own_target: Path, *models: str, **env: str) -> subproces
     return subprocess.Popen(command, cwd=PROJECT_DIR, env=os.environ | env)
 
 
-def await_waiting(connection: psycopg.Connection, builds: int, started: list[subprocess.Popen[bytes]]) -> None:
-    """Until that many builds wait for the lock."""
+def await_waiting(
+    connection: psycopg.Connection, builds: int, started: list[subprocess.Popen[bytes]], for_a: str = "advisory"
+) -> None:
+    """Until that many connections of the builds wait for a lock."""
     until = time.monotonic() + 120
     waiting = """
         SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = %s
     """
-    while connection.execute(waiting).fetchone() != (builds,):
+    while connection.execute(waiting, [for_a]).fetchone() != (builds,):
         assert time.monotonic() < until, "no build waits for the lock"
         assert all(build.poll() is None for build in started), "a build did not wait for the lock"
         time.sleep(0.1)

@@ -6,12 +6,17 @@
             {'columns': ['tenant_id', 'series_id', 'target_hour']},
             {'columns': ['target_hour']},
             {'columns': ['refreshed_at']},
-        ]
+        ],
+        post_hook="{{ commit_landings(['fct_occupancy_hourly', 'fct_route_occupancy_hourly', 'fct_traffic_hourly']) }}"
     )
 }}
 {% do lock_model() %}
+-- depends_on: {{ ref('fct_occupancy_hourly') }}
+-- depends_on: {{ ref('fct_route_occupancy_hourly') }}
+-- depends_on: {{ ref('fct_traffic_hourly') }}
 
--- Hours that are over and were observed: those that changed since the last run, and those that have ended since.
+-- Hours that are over and were observed: those that changed since the last run, and those that have ended since. Each
+-- mart is asked for itself what changed: one may have failed, and come later with earlier stamps than another's.
 with actuals as (
     select *
     from {{ ref('fct_series_hourly') }}
@@ -20,7 +25,9 @@ with actuals as (
         and not is_imputed
     {% if is_incremental() %}
     and (
-        refreshed_at > {{ newest_refresh() }}
+        {{ refreshed_since(ref('fct_occupancy_hourly')) }}
+        or {{ refreshed_since(ref('fct_route_occupancy_hourly')) }}
+        or {{ refreshed_since(ref('fct_traffic_hourly')) }}
         or hour > (select coalesce(max(target_hour), '-infinity') from {{ this }})
     )
     {% endif %}

@@ -5,7 +5,8 @@
         indexes=[
             {'columns': ['tenant_id', 'site_id', 'service_date']},
             {'columns': ['refreshed_at']},
-        ]
+        ],
+        post_hook="{{ commit_landings(['fct_occupancy_hourly']) }}"
     )
 }}
 {% do lock_model() %}
@@ -58,5 +59,5 @@ select
     refreshed_at
 from days
 {% if is_incremental() %}
-where refreshed_at > {{ newest_refresh() }}
+where {{ refreshed_since(ref('fct_occupancy_hourly')) }}
 {% endif %}

@@ -6,7 +6,8 @@
             {'columns': ['tenant_id', 'site_id', 'hour']},
             {'columns': ['service_date']},
             {'columns': ['refreshed_at']},
-        ]
+        ],
+        post_hook=["{{ commit_landings(['int_occupancy__hourly_by_route']) }}", "{{ capture_refresh() }}"]
     )
 }}
 {% do lock_model() %}
@@ -18,7 +19,7 @@ with hours as (
     {% if is_incremental() %}
     where
         service_date in ({{ refreshed_dates(ref('int_occupancy__hourly_by_route')) }})
-        and refreshed_at > {{ newest_refresh() }}
+        and {{ refreshed_since(ref('int_occupancy__hourly_by_route')) }}
     {% endif %}
 )
 

@@ -8,7 +8,7 @@
             {'columns': ['refreshed_at']},
         ],
         pre_hook="{{ delete_changed_hours(ref('int_occupancy__hourly_by_route')) }}",
-        post_hook="{{ commit_landings(['int_occupancy__hourly_by_route']) }}"
+        post_hook=["{{ commit_landings(['int_occupancy__hourly_by_route']) }}", "{{ capture_refresh() }}"]
     )
 }}
 {% do lock_model() %}

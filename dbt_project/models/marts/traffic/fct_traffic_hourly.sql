@@ -6,7 +6,7 @@
             {'columns': ['tenant_id', 'stream_id', 'hour']},
             {'columns': ['refreshed_at']},
         ],
-        post_hook="{{ commit_landings(['traffic.counts']) }}"
+        post_hook=["{{ commit_landings(['traffic.counts']) }}", "{{ capture_refresh() }}"]
     )
 }}
 {% do lock_model() %}
