@@ -53,10 +53,14 @@
 {%- endmacro %}
 
 
-{# Start of an operating date: the first whole UTC hour whose local time is not before the start of the day. #}
-{% macro operating_day_starts_at(operating_date, time_zone) -%}
-    {%- set starts_at -%}
-        (({{ operating_date }} + interval '{{ var("operating_day_starts_h") }} hours') at time zone {{ time_zone }})
+{# Start of an operating date: the first whole UTC hour that belongs to it. Where clocks go back to the local time at which
+   it begins, that comes twice, and Postgres means the second: the hour before may belong to it, too. #}
+{% macro operating_day_starts_at(date, time_zone) -%}
+    {%- set before -%}
+        (({{ date }} + interval '{{ var("operating_day_starts_h") }} hours') at time zone {{ time_zone }}) - interval '1 microsecond'
     {%- endset -%}
-    {{ hour_of(starts_at ~ " + interval '1 hour' - interval '1 microsecond'") }}
+    (
+        {{ hour_of(before) }}
+        + case when {{ operating_date(before, time_zone) }} = {{ date }} then interval '0' else interval '1 hour' end
+    )
 {%- endmacro %}
