@@ -207,7 +207,8 @@
         service_date,
         service_date::timestamp at time zone time_zone as touched_from,
         (service_date + 1)::timestamp at time zone time_zone as touched_to,
-        interval '0' as holds
+        -- Where clocks go back to midnight, it comes twice, and Postgres means the second.
+        interval '1 hour' as holds
     from landed
 {%- endmacro %}
 

@@ -8,7 +8,8 @@
 }}
 {% do lock_model() %}
 
--- Registered devices with their present site, and those that only their messages tell of.
+-- Registered devices with their present site, or the planned one where there is none yet, and those that only their
+-- messages tell of.
 with assignments as (
     select * from {{ ref('stg_registry__devices') }}
 ),
@@ -16,7 +17,7 @@ with assignments as (
 registered as (
     select distinct on (tenant_id, device_id) *
     from assignments
-    order by tenant_id, device_id, valid_from desc
+    order by tenant_id, device_id, valid_from > now(), valid_from desc
 ),
 
 seen as (

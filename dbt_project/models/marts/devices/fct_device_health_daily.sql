@@ -56,20 +56,27 @@ dated as (
     select
         signs.*,
         devices.site_id,
-        (
-            signs.event_at at time zone coalesce(devices.time_zone, '{{ var("default_time_zone") }}')
-        )::date as service_date
+        signs.event_at at time zone coalesce(devices.time_zone, '{{ var("default_time_zone") }}') as local_time
     from signs
     left join devices on signs.tenant_id = devices.tenant_id and signs.device_id = devices.device_id
+),
+
+by_day as (
+    select
+        *,
+        local_time::date as service_date
+    from dated
 ),
 
 followed as (
     select
         *,
         event_at - lag(event_at) over in_day as silence,
-        -- An uptime below the one before means that it started again.
-        uptime_s < lag(uptime_s) over heartbeats_in_day as is_restart
-    from dated
+        -- An uptime below the one before means that it started again, and so does a day's first that began on the day.
+        coalesce(
+            uptime_s < lag(uptime_s) over heartbeats_in_day, uptime_s < extract(epoch from local_time - service_date)
+        ) as is_restart
+    from by_day
     {% if is_incremental() %}
     inner join days_touched using (tenant_id, device_id, service_date)
     {% endif %}
