@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -101,21 +101,6 @@ def test_late_bus_event_corrects_only_the_hours_of_its_block(marts: str, dbt: Db
     assert changed(before, rows(marts)) == {("B-2", trip)}
     routes = rows(marts, "fct_route_occupancy_hourly", "route_hour_key")
     assert {row[5] for key, row in routes.items() if routes_before[key][1:] != row[1:]} == {trip}
-
-
-def test_first_hour_of_an_operating_day_that_comes_twice_is_computed(marts: str, dbt: Dbt) -> None:
-    """In Helsinki clocks go back from four to three: a vehicle's day begins with the first of the two."""
-    first_three = datetime(2024, 10, 27, 0, tzinfo=UTC)
-    with connected(marts) as connection:
-        connection.execute(
-            "INSERT INTO registry.sites (tenant_id, site_id, name, kind, capacity, time_zone)"
-            " VALUES ('default', 'B-H', 'B-H', 'bus', 80, 'Europe/Helsinki')"
-        )
-        land(connection, [count("B-H", first_three + 30 * MINUTE, 9)])
-        dbt("run", "--select", "int_sites__known", *MODELS)
-        known = connection.execute("SELECT hour, samples FROM marts.fct_occupancy_hourly WHERE site_id = 'B-H'")
-
-        assert known.fetchall() == [(first_three, 1)]
 
 
 def test_failed_model_reads_the_same_again(marts: str, dbt: Dbt) -> None:

@@ -56,13 +56,38 @@ in_service as (
     cross join lateral generate_series(
         hour, coalesce(next_hour - interval '1 hour', hour), interval '1 hour'
     ) as service_hour
+),
+
+keyed as (
+    select
+        *,
+        case
+            when is_imputed then {{ surrogate_key(['tenant_id', 'site_id'], ['service_hour']) }}
+            else occupancy_hour_key
+        end as service_hour_key
+    from in_service
+),
+
+-- Time zones change when sites are registered: an hour within a gap of one service date may be observed on another.
+looked_up as (
+    select
+        keyed.*,
+        bool_or(observed.is_observed) over (
+            partition by keyed.tenant_id, keyed.site_id, keyed.service_date, keyed.hour
+        ) is true as is_no_gap
+    from keyed
+    -- One look into the index for each; a semi-join might read all hours.
+    left join lateral (
+        select true as is_observed
+        from {{ ref('int_occupancy__hourly_by_route') }} as known
+        where keyed.is_imputed and known.occupancy_hour_key = keyed.service_hour_key
+        order by known.occupancy_hour_key
+        limit 1
+    ) as observed on true
 )
 
 select
-    case
-        when is_imputed then {{ surrogate_key(['tenant_id', 'site_id'], ['service_hour']) }}
-        else occupancy_hour_key
-    end as occupancy_hour_key,
+    service_hour_key as occupancy_hour_key,
     tenant_id,
     site_id,
     service_hour as hour,
@@ -81,4 +106,5 @@ select
     case when not is_imputed then first_landed_at end as first_landed_at,
     case when not is_imputed then last_landed_at end as last_landed_at,
     case when is_imputed then greatest(refreshed_at, next_refreshed_at) else refreshed_at end as refreshed_at
-from in_service
+from looked_up
+where not (is_imputed and is_no_gap)
