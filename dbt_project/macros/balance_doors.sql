@@ -12,30 +12,37 @@
        rounded, and the alightings held at or below the boardings: no load is negative and the totals are kept.
     4. A report beyond `most_people` comes from a broken counter and counts nobody, and no load is larger.
     5. Where there is no balanced load, the reported one counts, less what the device still reported when the block
-       began, at which point nobody was on board.
+       began, at which point nobody was on board. In a block that nobody counted nothing tells that; it is taken at its word.
 
     `runs` names a relation with the columns of `runs_of_sites`, holding whole operating days; what else it has comes along.
 #}
 {% macro balance_doors(runs) -%}
-    with since_last_report as (
+    with reports as (
         select
             *,
             in_count is not null and out_count is not null as has_counts,
-            case
-                when count_mode = 'delta' then in_count
-                -- A running total below the one before started again from zero.
-                when in_count < lag(in_count) over by_door then in_count
-                else coalesce(in_count - lag(in_count) over by_door, 0)
-            end as came_in,
-            case
-                when count_mode = 'delta' then out_count
-                when out_count < lag(out_count) over by_door then out_count
-                else coalesce(out_count - lag(out_count) over by_door, 0)
-            end as went_out
+            lag(in_count) over by_door as in_before,
+            lag(out_count) over by_door as out_before
         from {{ runs }}
         window by_door as (
             partition by tenant_id, site_id, operating_date, device_id, door_id, count_mode order by event_at, run_number
         )
+    ),
+
+    -- A running total below the one before started again from zero, and with it its door's other one.
+    started as (
+        select
+            *,
+            count_mode = 'delta' or (in_count < in_before or out_count < out_before) is true as is_from_zero
+        from reports
+    ),
+
+    since_last_report as (
+        select
+            *,
+            case when is_from_zero then in_count else coalesce(in_count - in_before, 0) end as came_in,
+            case when is_from_zero then out_count else coalesce(out_count - out_before, 0) end as went_out
+        from started
     ),
 
     believed as (
@@ -156,6 +163,7 @@
         case when balance = 'balanced' then offs - lag(offs, 1, 0::bigint) over in_block else alighted end as alightings,
         least({{ var("most_people") }}, case
             when balance = 'balanced' then ons - offs
+            when balance = 'not_counted' then coalesce(occupancy, 0)
             else greatest(0, coalesce(occupancy - reported_when_empty, boarded_so_far - alighted_so_far))
         end) as load
     from scaled
