@@ -42,10 +42,10 @@ def serve_each(
 
 
 def require_everybody(failed: Iterable[str]) -> None:
-    """End a run as failed, once the others are served, where somebody was left out.
+    """End a run or a sensor's look as failed, once the others are served, where somebody was left out.
 
     Raises:
         Failure: names them.
     """
-    if names := ", ".join(failed):
+    if names := ", ".join(dict.fromkeys(failed)):
         raise Failure(f"left out: {names}; the log has the reasons. All others are served.")

@@ -21,6 +21,7 @@ from dagster import (
 )
 
 from orchestration.abandoned_runs import abandoned_runs
+from orchestration.each_tenant import require_everybody
 from orchestration.keys import ALERTS, HOTSPOTS, RECOMMENDATIONS
 from orchestration.resources import Platform
 
@@ -46,8 +47,9 @@ def watch_hotspots(context: SensorEvaluationContext, platform: Platform) -> Sens
     from orchestration.operations import recommend_everywhere, watch_everywhere
 
     with platform.connection() as connection:
-        watched = watch_everywhere(connection)
-        recommended = recommend_everywhere(connection)
+        watched, unwatched = watch_everywhere(context.log, connection)
+        recommended, unadvised = recommend_everywhere(context.log, connection)
+    require_everybody([*unwatched, *unadvised])
     return SensorResult(
         skip_reason=SkipReason(f"{watched.open} hotspots open, {recommended.open} recommendations; no run is needed"),
         asset_events=[
@@ -71,7 +73,8 @@ def watch_alerts(context: SensorEvaluationContext, platform: Platform) -> Sensor
     from orchestration.operations import alert_everywhere
 
     with platform.connection() as connection:
-        alerted = alert_everywhere(connection, platform.settings())
+        alerted, failed = alert_everywhere(context.log, connection, platform.settings())
+    require_everybody(failed)
     return SensorResult(
         skip_reason=SkipReason(f"{alerted.open} alerts open; no run is needed"),
         asset_events=[AssetMaterialization(ALERTS, metadata=asdict(alerted))],

@@ -1,9 +1,11 @@
 """From what is seen and forecast to what should be done: hotspots, recommendations, and the API that shows them."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
-from dagster import AssetKey, AssetsDefinition, AssetSpec, MaterializeResult, asset
+from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, AssetSpec, MaterializeResult, asset
 
+from orchestration.each_tenant import require_everybody
 from orchestration.keys import ALERTS, API, HOTSPOTS, OPERATIONS_TEAM, PLATFORM_TEAM, PREDICTIONS, RECOMMENDATIONS
 from orchestration.operations import alert_everywhere, recommend_everywhere, watch_everywhere
 from orchestration.resources import Platform
@@ -24,10 +26,12 @@ _LIVE = [AssetKey(["live", "occupancy"]), AssetKey(["live", "traffic"])]
         "The sensor `watch_hotspots` brings it up to date every minute without a run."
     ),
 )
-def hotspots(platform: Platform) -> MaterializeResult[None]:
+def hotspots(context: AssetExecutionContext, platform: Platform) -> Iterator[MaterializeResult[None]]:
     """Bring every tenant's hotspots up to date."""
     with platform.connection() as connection:
-        return MaterializeResult(metadata=asdict(watch_everywhere(connection)))
+        counts, failed = watch_everywhere(context.log, connection)
+    yield MaterializeResult(metadata=asdict(counts))
+    require_everybody(failed)
 
 
 @asset(
@@ -41,10 +45,12 @@ def hotspots(platform: Platform) -> MaterializeResult[None]:
         "People accept, dismiss or execute it through the API; an open proposal is not made twice."
     ),
 )
-def recommendations(platform: Platform) -> MaterializeResult[None]:
+def recommendations(context: AssetExecutionContext, platform: Platform) -> Iterator[MaterializeResult[None]]:
     """Propose what can be done about every tenant's hotspots."""
     with platform.connection() as connection:
-        return MaterializeResult(metadata=asdict(recommend_everywhere(connection)))
+        counts, failed = recommend_everywhere(context.log, connection)
+    yield MaterializeResult(metadata=asdict(counts))
+    require_everybody(failed)
 
 
 @asset(
@@ -58,10 +64,12 @@ def recommendations(platform: Platform) -> MaterializeResult[None]:
         "The sensor `watch_alerts` brings it up to date every minute without a run; `deliver_alerts` tells people."
     ),
 )
-def alerts(platform: Platform) -> MaterializeResult[None]:
+def alerts(context: AssetExecutionContext, platform: Platform) -> Iterator[MaterializeResult[None]]:
     """Bring every tenant's alerts up to date."""
     with platform.connection() as connection:
-        return MaterializeResult(metadata=asdict(alert_everywhere(connection, platform.settings())))
+        counts, failed = alert_everywhere(context.log, connection, platform.settings())
+    yield MaterializeResult(metadata=asdict(counts))
+    require_everybody(failed)
 
 
 ASSETS: list[AssetsDefinition] = [hotspots, recommendations, alerts]

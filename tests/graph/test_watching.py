@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from dagster import DagsterInstance, SensorResult, SkipReason
+from dagster import DagsterInstance, Failure, SensorDefinition, SensorResult, SkipReason
 from psycopg.pq import TransactionStatus
 
 from forecasting.alerts import Condition, raise_alert, resolve_alert
@@ -74,6 +74,39 @@ def test_late_data_become_an_alert_that_is_told_in_the_log(
     assert any(message.startswith("[high] data_late · occupancy.events") for message in caplog.messages)
     connection.execute("DELETE FROM ops.alerts")
     connection.execute("DELETE FROM ingest.offsets WHERE partition = 7")
+
+
+@pytest.mark.parametrize(("watcher", "table"), [(watch_hotspots, "hotspots"), (watch_alerts, "alerts")])
+def test_a_tenant_that_cannot_be_watched_stops_no_other_and_is_named(
+    connection: psycopg.Connection,
+    database_url: str,
+    instance: DagsterInstance,
+    tick: Tick,
+    watcher: SensorDefinition,
+    table: str,
+) -> None:
+    connection.execute("INSERT INTO registry.tenants VALUES ('a', 'first of all') ON CONFLICT DO NOTHING")
+    for tenant in ("a", "default"):
+        connection.execute(
+            "INSERT INTO live.occupancy (tenant_id, site_id, occupancy, capacity, event_at, received_at, landed_at)"
+            " VALUES (%s, 'hall', 95, 100, now(), now(), now()) ON CONFLICT DO NOTHING",
+            [tenant],
+        )
+        connection.execute(
+            "INSERT INTO live.device (tenant_id, device_id, status, status_at, received_at, landed_at)"
+            " VALUES (%s, 'D-1', 'offline', now(), now(), now()) ON CONFLICT DO NOTHING",
+            [tenant],
+        )
+    connection.execute(f"ALTER TABLE ops.{table} ADD CONSTRAINT refused CHECK (tenant_id <> 'a') NOT VALID")
+
+    with pytest.raises(Failure, match="left out: a;"):
+        tick(watcher, instance, database_url)
+
+    connection.execute(f"ALTER TABLE ops.{table} DROP CONSTRAINT refused")
+    served = connection.execute(f"SELECT DISTINCT tenant_id FROM ops.{table}").fetchall()
+    connection.execute(f"DELETE FROM ops.{table}")
+    connection.execute("DELETE FROM live.device")
+    assert served == [("default",)]
 
 
 def test_a_refresh_is_asked_for_once_when_the_ledger_moves(
