@@ -24,6 +24,8 @@ from orchestration.keys import (
 from plimsoll.contracts import Contract
 
 _DBT = AssetSelection.kind("dbt")
+# Run configuration: who has a fresh champion is not trained.
+ONLY_STALE = {"ops": {"forecast__models": {"config": {"only_if_stale": True}}}}
 _TRAINING = AssetSelection.assets(TRAINING_PANEL, MODELS, BACKTESTS)
 
 
@@ -74,7 +76,7 @@ def jobs(contracts: Sequence[Contract]) -> list[UnresolvedAssetJobDefinition]:
             raw | (AssetSelection.all() - AssetSelection.assets(RETENTION, EVALUATION)),
             "The whole way in one run: raw tables → marts → model (trained only if there is none or it is old) → "
             "predictions → hotspots → recommendations.",
-            {"ops": {"forecast__models": {"config": {"only_if_stale": True}}}},
+            ONLY_STALE,
         ),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dagster import (
+    DagsterInstance,
     DagsterRunStatus,
     DefaultScheduleStatus,
     RunRequest,
@@ -29,10 +30,15 @@ _UNFINISHED = [
 )
 def refresh_marts_every_5_minutes(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     """Ask for a refresh, but never for a queue of them."""
+    return refresh_under_way(context.instance) or RunRequest()
+
+
+def refresh_under_way(instance: DagsterInstance) -> SkipReason | None:
+    """Why no refresh need be asked for now, if so."""
     for job in ("refresh_marts", "build_everything"):
-        if context.instance.get_runs_count(RunsFilter(job_name=job, statuses=_UNFINISHED)):
+        if instance.get_runs_count(RunsFilter(job_name=job, statuses=_UNFINISHED)):
             return SkipReason(f"{job} is under way, and brings the marts up to date")
-    return RunRequest()
+    return None
 
 
 SCHEDULES: list[ScheduleDefinition] = [

@@ -22,8 +22,10 @@ from dagster import (
 
 from orchestration.abandoned_runs import abandoned_runs
 from orchestration.each_tenant import require_everybody
+from orchestration.jobs import ONLY_STALE
 from orchestration.keys import ALERTS, HOTSPOTS, RECOMMENDATIONS
 from orchestration.resources import Platform
+from orchestration.schedules import refresh_under_way
 
 SYSTEM_ERROR = "system_error"
 DAGSTER = "dagster"
@@ -114,14 +116,14 @@ def deliver_alerts(platform: Platform) -> SkipReason:
     ),
 )
 def new_landings(context: SensorEvaluationContext, platform: Platform) -> SensorResult | SkipReason:
-    """Ask for a refresh when the lander's ledger has moved."""
+    """Ask for a refresh when the lander's ledger has moved, but never for a queue of them."""
     from orchestration.streams import ledger
 
     with platform.connection() as connection:
         cursor = json.dumps(ledger(connection), sort_keys=True)
     if cursor == context.cursor:
         return SkipReason("nothing has landed since the last look")
-    return SensorResult(run_requests=[RunRequest()], cursor=cursor)
+    return refresh_under_way(context.instance) or SensorResult(run_requests=[RunRequest()], cursor=cursor)
 
 
 @sensor(
@@ -141,7 +143,9 @@ def no_champion(context: SensorEvaluationContext, platform: Platform) -> SensorR
     if not waiting:
         return SkipReason("every group of series has a champion, or there is nothing to learn from yet")
     retry = int(now.timestamp() // _TRAINING_RETRY.total_seconds())
-    return SensorResult(run_requests=[RunRequest(run_key=f"{','.join(waiting)}@{retry}")])
+    # Whoever has a fresh champion is not trained again every few hours because another's training keeps failing.
+    request = RunRequest(run_key=f"{','.join(waiting)}@{retry}", run_config=ONLY_STALE)
+    return SensorResult(run_requests=[request])
 
 
 @sensor(

@@ -19,6 +19,7 @@ from dagster import (
 )
 
 from orchestration.assets import drift, forecasting
+from orchestration.jobs import ONLY_STALE
 from orchestration.keys import BACKTESTS, DRIFT, MODELS, PREDICTIONS, TRAINING_PANEL
 from orchestration.resources import Platform
 from orchestration.sensors import no_champion, retrain_on_drift
@@ -93,7 +94,10 @@ def test_a_training_is_asked_for_where_the_profile_had_to_speak(
     asked = tick(no_champion, instance, database_url)
 
     assert isinstance(asked, SensorResult)
-    assert [(request.run_key or "").partition("@")[0] for request in asked.run_requests or []] == ["default"]
+    (request,) = asked.run_requests or []
+    assert (request.run_key or "").partition("@")[0] == "default"
+    # Whoever has a fresh champion is not trained again because somebody else has none.
+    assert request.run_config == ONLY_STALE
 
 
 def test_the_first_model_becomes_champion_with_its_numbers(
@@ -150,8 +154,7 @@ def test_a_closure_in_the_calendar_makes_the_next_forecast_zero_and_no_earlier_o
 def test_a_fresh_champion_is_not_trained_again_where_only_stale_ones_are(
     connection: psycopg.Connection, database_url: str, instance: DagsterInstance
 ) -> None:
-    config = {"ops": {"forecast__models": {"config": {"only_if_stale": True}}}}
-    result = run([*TRAINING, forecasting.occupancy_hourly], database_url, instance, config)
+    result = run([*TRAINING, forecasting.occupancy_hourly], database_url, instance, ONLY_STALE)
 
     assert metadata(result, MODELS)["models_trained"] == 0
     judged = metadata(result, BACKTESTS)
@@ -179,8 +182,7 @@ def test_a_champion_of_another_version_of_the_software_gives_way_to_the_profile_
     said = metadata(run([forecasting.occupancy_hourly], database_url, instance), PREDICTIONS)
     assert said["model_default_venue"] == "profile"
 
-    config = {"ops": {"forecast__models": {"config": {"only_if_stale": True}}}}
-    judged = metadata(run(TRAINING, database_url, instance, config), BACKTESTS)
+    judged = metadata(run(TRAINING, database_url, instance, ONLY_STALE), BACKTESTS)
 
     assert judged["promoted_default_venue"] is True
     rows = connection.execute("SELECT status FROM forecast.models ORDER BY model_version = 'old'").fetchall()
@@ -280,7 +282,7 @@ def test_a_tenant_that_cannot_be_read_does_not_stop_the_others_and_the_run_names
         "INSERT INTO marts.fct_series_hourly SELECT 'a-broken', 'x', 'venue', hour, value, capacity, false, 'UTC'"
         " FROM marts.fct_series_hourly WHERE series_id = 'gym'"
     )
-    config = {"ops": {"forecast__models": {"config": {"only_if_stale": True}}}} if assets is TRAINING else None
+    config = ONLY_STALE if assets is TRAINING else None
     with DagsterInstance.ephemeral() as own:
         result = materialize(
             assets, instance=own, resources={"platform": Platform(database_url=database_url)}, run_config=config,
@@ -315,7 +317,7 @@ def test_a_group_that_cannot_be_trained_or_judged_stops_no_other_and_the_run_nam
     with DagsterInstance.ephemeral() as own:
         result = materialize(
             TRAINING, instance=own, resources={"platform": Platform(database_url=database_url)},
-            run_config={"ops": {"forecast__models": {"config": {"only_if_stale": True}}}}, raise_on_error=False,
+            run_config=ONLY_STALE, raise_on_error=False,
         )  # fmt: skip
     connection.execute("ALTER TABLE forecast.backtests DROP CONSTRAINT refused")
     connection.execute("DELETE FROM marts.fct_series_hourly WHERE tenant_id <> 'default'")

@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from dagster import DagsterInstance, Failure, SensorDefinition, SensorResult, SkipReason
+from dagster import DagsterInstance, DagsterRunStatus, Failure, SensorDefinition, SensorResult, SkipReason
+from dagster._core.test_utils import create_run_for_test, instance_for_test
 from psycopg.pq import TransactionStatus
 
 from forecasting.alerts import Condition, raise_alert, resolve_alert
@@ -122,6 +123,21 @@ def test_a_refresh_is_asked_for_once_when_the_ledger_moves(
 
     assert len(moved.run_requests or []) == 1
     assert isinstance(still, SkipReason)
+
+
+def test_no_refresh_is_asked_for_while_another_is_under_way_and_the_landing_is_not_forgotten(
+    connection: psycopg.Connection, database_url: str, tick: Tick
+) -> None:
+    connection.execute("UPDATE ingest.offsets SET next_offset = next_offset + 1")
+
+    with instance_for_test() as own:
+        run = create_run_for_test(own, job_name="refresh_marts", status=DagsterRunStatus.STARTED)
+        meanwhile = tick(new_landings, own, database_url, "before")
+        own.report_run_failed(run, "ended")
+        afterwards = tick(new_landings, own, database_url, "before")
+
+    assert isinstance(meanwhile, SkipReason)
+    assert len(afterwards.run_requests or []) == 1
 
 
 def test_no_training_is_asked_for_before_there_is_anything_to_learn_from(
