@@ -56,10 +56,10 @@ def test_site_that_is_registered_in_the_middle_of_its_data_has_each_hour_once(ma
         land(connection, [count("V-N", midnight + n * HOUR, 5) for n in (0, 1)])
         dbt("run", "--select", *MODELS)
         register(connection, "V-N", "venue", "America/New_York")
-        land(connection, [count("V-N", midnight + n * HOUR, 5) for n in range(2, 8)])
-        dbt("run", "--select", "int_sites__known", *MODELS)
+        land(connection, [count("V-N", midnight + n * HOUR, 5) for n in range(2, 30)])
+        dbt("build", "--resource-type", "model", "test", "--select", "int_sites__known", *MODELS)
         hours = connection.execute(
             "SELECT hour, is_imputed FROM marts.fct_occupancy_hourly WHERE site_id = 'V-N' ORDER BY hour"
         ).fetchall()
 
-    assert hours == [(midnight + n * HOUR, False) for n in range(8)]
+    assert hours == [(midnight + n * HOUR, False) for n in range(30)]
