@@ -30,7 +30,7 @@
         primary key (model, topic, partition)
     );
     comment on table intermediate.watermarks is
-    'One row per incremental model, topic (or upstream model) and partition: all of it up to landed_at is in the model.';
+    'One row per incremental model, topic (or upstream model, or the model itself) and partition: all of it up to landed_at is in the model.';
     create table if not exists intermediate.landing_snapshots (
         invocation_id text not null,
         topic text not null,
@@ -43,7 +43,9 @@
     'One row per running dbt invocation, topic (or upstream model) and partition: how far this invocation reads.';
     delete from intermediate.landing_snapshots where captured_at < now() - interval '7 days';
     insert into intermediate.landing_snapshots (invocation_id, topic, partition, landed_at)
-    select '{{ invocation_id }}', topic, partition, landed_at from ingest.offsets;
+    select '{{ invocation_id }}', topic, partition, landed_at from ingest.offsets
+    union all
+    select '{{ invocation_id }}', topic, partition, landed_at from intermediate.watermarks where model = topic;
 {% endmacro %}
 
 

@@ -2,16 +2,21 @@
     Incremental by what an upstream model wrote, exactly, however many runs there are at once.
 
     Every write of the upstream model has one `refreshed_at`, later than any before; marts whose rows carry on the stamps of
-    what they are made from take them over in that order. At its end the upstream model notes its newest stamp for the
-    invocation (`capture_refresh`, a post-hook); who reads from it takes what lies between its own watermark and that note
-    (`refreshed_since`), and commits the note as its watermark (`commit_landings`). Without the upstream model in the same
-    invocation there is no note: what is new is then read, and read again next time.
+    what they are made from take them over in that order. With its rows the upstream model keeps its newest stamp, in
+    `intermediate.watermarks` and for the invocation (`capture_refresh`, a post-hook); without the upstream model in the same
+    invocation, what was kept when that began counts. Who reads takes what lies between its own watermark and this stamp
+    (`refreshed_since`), and commits it as its watermark (`commit_landings`).
 #}
 
 {% macro capture_refresh() %}
+    insert into intermediate.watermarks (model, topic, partition, landed_at)
+    select '{{ this.identifier }}', '{{ this.identifier }}', 0, max(refreshed_at) from {{ this }}
+    having max(refreshed_at) is not null
+    on conflict (model, topic, partition) do update set landed_at = excluded.landed_at;
     insert into intermediate.landing_snapshots (invocation_id, topic, partition, landed_at)
-    select '{{ invocation_id }}', '{{ this.identifier }}', 0, max(refreshed_at) from {{ this }}
-    having max(refreshed_at) is not null;
+    select '{{ invocation_id }}', topic, partition, landed_at from intermediate.watermarks
+    where model = '{{ this.identifier }}' and topic = model
+    on conflict (invocation_id, topic, partition) do update set landed_at = excluded.landed_at;
 {% endmacro %}
 
 

@@ -196,7 +196,6 @@ def test_predictions_are_judged_once_their_hour_is_over(marts: str, dbt: Dbt) ->
             "SELECT horizon_bucket_h, actual, absolute_error, is_inside_band"
             " FROM marts.fct_forecast_accuracy ORDER BY target_hour, horizon_bucket_h"
         ).fetchall()
-        dbt("run", "--select", *MODELS, "fct_traffic_hourly", "fct_forecast_accuracy")
         before = rows(marts, "fct_forecast_accuracy", "accuracy_key")
         dbt("run", "--select", "fct_forecast_accuracy")
 
