@@ -30,3 +30,12 @@
         {{ return(reset_csv_table(model, false, made, agate_table)) }}
     {%- endif -%}
 {%- endmacro %}
+
+
+{# `if not exists` alone does not wait for who makes the same schema. #}
+{% macro postgres__create_schema(relation) -%}
+    {%- call statement('create_schema') -%}
+        select pg_advisory_xact_lock(hashtext('plimsoll schemas'));
+        create schema if not exists {{ relation.without_identifier().include(database=false) }}
+    {%- endcall -%}
+{%- endmacro %}

@@ -41,17 +41,21 @@ def test_build_that_waits_for_another_loses_nothing(marts: str, dbt: Dbt, target
     assert known == (2,)
 
 
+@pytest.mark.usefixtures("marts")  # so that the project is parsed
 def test_two_first_builds_wait_for_each_other(
     new_database: Callable[[str], AbstractContextManager[str]], dbt: Dbt, target: Path, tmp_path: Path
 ) -> None:
-    """Both have looked, and found no table, before either makes one."""
+    """Both have looked, and found no schema and no table, before either makes one."""
     with new_database("first_builds") as url, connected(url) as connection:
         land(connection, [count("V-7", TODAY - DAY, 7)])
         database = {"PGDATABASE": connection.info.dbname}
         with locked(connection, "staging.holidays", "intermediate.int_sites__known"):
+            connection.execute("SELECT pg_advisory_lock(hashtext('plimsoll schemas'))")
             builds = [
                 start(target, tmp_path / str(n), "+dim_date", "+fct_occupancy_hourly", **database) for n in range(2)
             ]
+            await_waiting(connection, 2 * 3, builds)  # each of its threads makes a schema
+            connection.execute("SELECT pg_advisory_unlock(hashtext('plimsoll schemas'))")
             await_waiting(connection, 2 * 2, builds)
         ended = [build.wait(timeout=120) for build in builds]
         found = connection.execute(
