@@ -56,10 +56,15 @@ def test_site_that_is_registered_in_the_middle_of_its_data_has_each_hour_once(ma
         land(connection, [count("V-N", midnight + n * HOUR, 5) for n in (0, 1)])
         dbt("run", "--select", *MODELS)
         register(connection, "V-N", "venue", "America/New_York")
+        # What comes late for the first hour leaves it on the day that it was counted on.
+        land(connection, [count("V-N", midnight + 30 * MINUTE, 5)])
+        dbt("run", "--select", "int_sites__known", *MODELS)
+        days = connection.execute("SELECT sum(samples) FROM marts.fct_occupancy_daily WHERE site_id = 'V-N'").fetchone()
         land(connection, [count("V-N", midnight + n * HOUR, 5) for n in range(2, 30)])
-        dbt("build", "--resource-type", "model", "test", "--select", "int_sites__known", *MODELS)
+        dbt("build", "--resource-type", "model", "test", "--select", *MODELS)
         hours = connection.execute(
             "SELECT hour, is_imputed FROM marts.fct_occupancy_hourly WHERE site_id = 'V-N' ORDER BY hour"
         ).fetchall()
 
+    assert days == (3,)
     assert hours == [(midnight + n * HOUR, False) for n in range(30)]

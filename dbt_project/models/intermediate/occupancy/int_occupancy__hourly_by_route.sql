@@ -201,7 +201,19 @@ select
     fingerprinted.hour,
     fingerprinted.route_id,
     fingerprinted.direction_id,
+    {% if is_incremental() %}
+    -- An hour stays on the date that it was counted on, whatever its site's time zone has become.
+    coalesce(
+        (
+            select min(known.service_date)
+            from {{ this }} as known
+            where known.occupancy_hour_key = fingerprinted.occupancy_hour_key
+        ),
+        fingerprinted.service_date
+    ) as service_date,
+    {% else %}
     fingerprinted.service_date,
+    {% endif %}
     fingerprinted.passenger_us,
     fingerprinted.observed_us,
     fingerprinted.max_load,
