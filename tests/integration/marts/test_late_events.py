@@ -78,7 +78,9 @@ def test_repeats_do_not_count(marts: str, dbt: Dbt) -> None:
         dbt("run", "--select", *MODELS)
         before = rows(marts)
         samples = connection.execute(
-            "SELECT samples FROM marts.fct_occupancy_hourly WHERE site_id = 'V-3' AND samples > 0 ORDER BY hour"
+            "SELECT samples FROM marts.fct_occupancy_hourly WHERE site_id = 'V-3' AND hour >= %s AND samples > 0"
+            " ORDER BY hour",
+            [day],
         ).fetchall()
 
         land(connection, [*by_id, *by_sequence, *by_content, *venue_day("V-1", day), *bus_day("B-1", day)], partition=1)
