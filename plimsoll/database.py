@@ -14,6 +14,8 @@ from plimsoll.errors import PlimsollError
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 # The server notices within 11 s that a client's host has vanished; by default, after two hours.
 KEEPALIVES = {"tcp_keepalives_idle": "5s", "tcp_keepalives_interval": "2s", "tcp_keepalives_count": "3"}
+MISSING_RELATION = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
+"""What a statement raises while the migrations, or the job that builds the marts, have not run."""
 _MIGRATION_LOCK = 7_305_801  # any constant: two migrating processes wait for each other on it
 
 
@@ -48,7 +50,7 @@ def migrated() -> Iterator[None]:
     """Let whatever needs a table of the platform's own that is not there say how to get it."""
     try:
         yield
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+    except MISSING_RELATION as error:
         reason = str(error).splitlines()[0]
         raise PlimsollError(f"the tables are not there: {reason}; run `plimsoll migrate`") from error
 

@@ -17,9 +17,6 @@ Result = TypeVar("Result")
 Parameters = Mapping[str, Any] | Sequence[Any] | None
 _Pool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
 
-MISSING_RELATION = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
-"""What a statement raises while the migrations, or the job that builds the marts, have not run."""
-
 MIN_CONNECTIONS = 2
 MAX_CONNECTIONS = 10
 MAX_LIVE_CONNECTIONS = 4

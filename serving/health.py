@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import psycopg
 
+from plimsoll.database import MISSING_RELATION
 from serving.broker import Broker
-from serving.database import MISSING_RELATION, Database, Row
+from serving.database import Database, Row
 from serving.queries.system import FORECAST_AGE, LANDING, MARTS_AGE
 
 State = Literal["ok", "degraded", "down", "unknown"]

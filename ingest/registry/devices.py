@@ -14,8 +14,8 @@ from ingest.registry.entries import NewDevice, RegistryError
 from ingest.registry.registrations import (
     Changes,
     Registration,
-    first_registration,
     lock_device,
+    new_registration,
     registrations,
     write,
 )
@@ -91,7 +91,7 @@ def add_device(connection: psycopg.Connection, tenant_id: str, device: NewDevice
     with connection.transaction():
         now = lock_device(connection, tenant_id, device.device_id)
         known = registrations(connection, tenant_id, [device.device_id]).get(device.device_id, [])
-        registration = first_registration(device, known, now)
+        registration = new_registration(device, known, now)
         write(connection, tenant_id, Changes(begun=[registration]))
     return registration.secret
 

@@ -18,9 +18,9 @@ from ingest.registry.registrations import (
     FOR_GOOD,
     Changes,
     Registration,
-    first_registration,
     lock_devices,
     main_registration,
+    new_registration,
     registrations,
     write,
 )
@@ -65,7 +65,7 @@ def import_devices(
                     done.unchanged += not is_changed
                     continue
                 _require_purpose(entry, held, now)
-                registration = first_registration(_signing(entry, secrets_to is not None), held, now)
+                registration = new_registration(_signing(entry, secrets_to is not None), held, now)
                 changes.begun.append(registration)
                 done.added += 1
                 if registration.secret and entry.secret is None:
@@ -167,7 +167,7 @@ def _register_again(
     kept = {"secret": known.secret, "signs": known.secret is not None}
     if "site_id" not in entry.model_fields_set:
         kept["site_id"] = known.site_id
-    changes.begun.append(first_registration(entry.model_copy(update=kept), held, now))
+    changes.begun.append(new_registration(entry.model_copy(update=kept), held, now))
     return True
 
 

@@ -95,7 +95,7 @@ def main_registration(known: Sequence[Registration], now: datetime) -> Registrat
     return (counting[-1:] or planned[:1] or known[-1:])[0]
 
 
-def first_registration(device: NewDevice, known: Sequence[Registration], now: datetime) -> Registration:
+def new_registration(device: NewDevice, known: Sequence[Registration], now: datetime) -> Registration:
     """The registration that a new device, or one that is registered anew, gets; one that signs gets a secret.
 
     Raises:

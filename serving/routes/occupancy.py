@@ -8,9 +8,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
+from plimsoll.database import MISSING_RELATION
 from plimsoll.settings import Settings
 from serving.cursors import Cursor, decode_cursor, encode_cursor
-from serving.database import MISSING_RELATION, Database, Db, Row
+from serving.database import Database, Db, Row
 from serving.levels import Levels
 from serving.names import SITE
 from serving.periods import From, Step, To, bounded_period

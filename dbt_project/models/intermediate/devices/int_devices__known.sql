@@ -8,8 +8,8 @@
 }}
 {% do lock_model() %}
 
--- Registered devices with their present site, or the planned one where there is none yet, and those that only their
--- messages tell of.
+-- Registered devices with the site at which they count now, else the next, else the last one, as the registry lists
+-- them; and those that only their messages tell of.
 with assignments as (
     select * from {{ ref('stg_registry__devices') }}
 ),
@@ -17,7 +17,13 @@ with assignments as (
 registered as (
     select distinct on (tenant_id, device_id) *
     from assignments
-    order by tenant_id, device_id, valid_from > now(), valid_from desc
+    order by
+        tenant_id,
+        device_id,
+        valid_to <= now(),
+        valid_from > now(),
+        case when valid_from > now() then valid_from end,
+        valid_from desc
 ),
 
 seen as (
